@@ -1,0 +1,20 @@
+//! ecr-warden keeps Amazon ECR credentials fresh on every host, and says why when a pull would fail.
+//!
+//! The rooms, in reading order:
+
+/// AWS behind small traits.
+pub mod aws;
+/// Configuration files to validated settings.
+pub mod config;
+/// The vocabulary: registries, tokens, outcomes, reasons.
+pub mod model;
+/// Metrics, status, logs, health.
+pub mod observe;
+/// The registry's HTTP.
+pub mod oci;
+/// Where tokens are published.
+pub mod output;
+/// Jobs and the driver that runs them.
+pub mod schedule;
+/// The token keeper.
+pub mod token;

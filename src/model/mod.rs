@@ -1,0 +1,10 @@
+//! The vocabulary: what the other rooms talk about. Pure: no clock, no I/O, nothing of ours imported.
+
+pub mod host_id;
+pub mod identity;
+pub mod outcome;
+pub mod output;
+pub mod principal;
+pub mod reason;
+pub mod registry;
+pub mod token;

@@ -1,0 +1,41 @@
+//! What the configuration says of an output.
+
+use std::path::PathBuf;
+
+/// The kinds of outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OutputKind {
+    /// Docker's `config.json`: `auths` entries.
+    DockerConfig,
+}
+
+impl OutputKind {
+    /// Every kind.
+    pub const ALL: &'static [Self] = &[Self::DockerConfig];
+
+    /// The word in the configuration.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::DockerConfig => "docker-config",
+        }
+    }
+}
+
+/// One `[[output]]` table, validated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputSpec {
+    /// The name: a metric's label.
+    pub name: String,
+    /// What is written.
+    pub kind: OutputKind,
+    /// The file; absolute once the owner's home is known (`~/` stands for it).
+    pub path: PathBuf,
+    /// The user whom a new file belongs to, and in whose home the path may lie.
+    pub owner: Option<String>,
+    /// The group of a new file.
+    pub group: Option<String>,
+    /// The mode of a new file; 0600 by default.
+    pub mode: Option<u32>,
+    /// The names of the registries published here, in the configuration's order.
+    pub registries: Vec<String>,
+}

@@ -1,0 +1,24 @@
+//! The registry's HTTP.
+
+use crate::model::{outcome::Problem, token::AuthorizationToken};
+
+/// What a registry says of a token at `GET /v2/`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Acceptance {
+    /// 200: it authenticates. It proves nothing about any repository.
+    Accepted,
+    /// 401, or 400 or 403 in ECR's way: it does not.
+    Refused(Problem),
+    /// The registry could not be asked, or answered with an error of its own.
+    Unknown(Problem),
+}
+
+/// Tries tokens against a registry.
+pub trait TokenCheck: Send + Sync {
+    /// `GET https://HOST/v2/` with `Authorization: Basic TOKEN`.
+    fn check<'a>(
+        &'a self,
+        host: &'a str,
+        token: &'a AuthorizationToken,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Acceptance> + Send + 'a>>;
+}
