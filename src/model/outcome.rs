@@ -82,6 +82,8 @@ impl Verdict {
 pub enum Again {
     /// After so long. Wall-clock jumps and suspends make the driver look at once anyway.
     In(Duration),
+    /// After a pause that grows with each failure in a row, with full jitter, up to so long.
+    BackOff(Duration),
     /// Only when it is signalled, or at the next tick of its cron schedule.
     OnSignal,
 }

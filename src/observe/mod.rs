@@ -1,1 +1,3 @@
-//! Placeholder.
+//! What is shown: metrics, status, logs, health.
+
+pub mod pulse;
