@@ -6,6 +6,8 @@
 pub mod aws;
 /// Configuration files to validated settings.
 pub mod config;
+/// Which host this is.
+pub mod host;
 /// The vocabulary: registries, tokens, outcomes, reasons.
 pub mod model;
 /// Metrics, status, logs, health.
@@ -16,5 +18,7 @@ pub mod oci;
 pub mod output;
 /// Jobs and the driver that runs them.
 pub mod schedule;
+/// Notifications to systemd.
+pub mod systemd;
 /// The token keeper.
 pub mod token;
