@@ -4,6 +4,8 @@
 
 /// AWS behind small traits.
 pub mod aws;
+/// One file a subcommand.
+pub mod cli;
 /// Configuration files to validated settings.
 pub mod config;
 /// Which host this is.

@@ -2,10 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 /// Where an identity's credentials come from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CredentialsSource {
     /// The default chain of the SDK: environment, profile, web identity, ECS, EC2.
     DefaultChain,
@@ -46,3 +46,18 @@ pub struct IdentitySpec {
     /// A file of certificate authorities trusted besides the system's.
     pub ca_file: Option<PathBuf>,
 }
+
+impl PartialEq for IdentitySpec {
+    fn eq(&self, other: &Self) -> bool {
+        let proxy = |spec: &Self| spec.proxy.as_ref().map(|proxy| proxy.expose_secret().to_owned());
+        self.name == other.name
+            && self.source == other.source
+            && self.region == other.region
+            && (self.fips, self.dual_stack) == (other.fips, other.dual_stack)
+            && self.endpoint_url == other.endpoint_url
+            && proxy(self) == proxy(other)
+            && self.ca_file == other.ca_file
+    }
+}
+
+impl Eq for IdentitySpec {}

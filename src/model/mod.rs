@@ -8,4 +8,5 @@ pub mod output;
 pub mod principal;
 pub mod reason;
 pub mod registry;
+pub mod schedule;
 pub mod token;

@@ -1,0 +1,378 @@
+//! Every table and key of the configuration, as data.
+
+use crate::model::{
+    output::OutputKind,
+    registry::{is_account, partition_of_region},
+    schedule::{Schedule, parse_duration},
+};
+
+/// What a key's value is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// Any text that is not empty.
+    Text,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// `true` or `false`.
+    Bool,
+    /// A number between these two.
+    Fraction(f64, f64),
+    /// A duration such as "90s", between these two (in seconds).
+    Duration(u64, u64),
+    /// A duration or a cron expression.
+    Schedule,
+    /// An absolute path.
+    Path,
+    /// An absolute path, or one below the owner's home: `~/...`.
+    HomePath,
+    /// `ADDRESS:PORT`, or "off".
+    Listen,
+    /// Twelve digits.
+    Account,
+    /// A region's name.
+    Region,
+    /// A role's ARN.
+    RoleArn,
+    /// An `http://` or `https://` URL.
+    Url,
+    /// Octal, as text: "0640".
+    Mode,
+    /// A name made of letters, digits and `._:@/+-`.
+    Name,
+    /// A list of host names, each with or without a port.
+    Hosts,
+    /// A list of names.
+    Names,
+}
+
+/// One key of a table.
+#[derive(Debug)]
+pub struct Key {
+    /// Its name.
+    pub name: &'static str,
+    /// What its value is.
+    pub kind: Kind,
+    /// What holds when it is absent, in words or as TOML.
+    pub default: &'static str,
+    /// What it does.
+    pub doc: &'static str,
+}
+
+/// How often a table may stand in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// `[name]`, once.
+    Single,
+    /// `[name.NAME]`.
+    Named,
+    /// `[[name]]`, merged by their `name`.
+    List,
+}
+
+/// One table.
+#[derive(Debug)]
+pub struct Table {
+    /// Its name.
+    pub name: &'static str,
+    /// How often it may stand.
+    pub shape: Shape,
+    /// What it is for.
+    pub doc: &'static str,
+    /// Its keys.
+    pub keys: &'static [Key],
+}
+
+const fn key(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
+    Key { name, kind, default, doc }
+}
+
+const YEAR: u64 = 365 * 86_400;
+
+/// The words for `kind` of an output.
+const OUTPUT_KINDS: &[&str] = &{
+    let mut words = [""; OutputKind::ALL.len()];
+    let mut index = 0;
+    while index < words.len() {
+        words[index] = OutputKind::ALL[index].word();
+        index += 1;
+    }
+    words
+};
+
+/// The whole configuration.
+pub const TABLES: &[Table] = &[
+    Table {
+        name: "daemon",
+        shape: Shape::Single,
+        doc: "The daemon itself. Changes take effect after a restart.",
+        keys: &[
+            key(
+                "state_directory",
+                Kind::Path,
+                "\"/var/lib/ecr-warden\"",
+                "Where tokens and the ledger of what was published are kept over a restart.",
+            ),
+            key(
+                "runtime_directory",
+                Kind::Path,
+                "\"/run/ecr-warden\"",
+                "Where the socket is made.",
+            ),
+            key(
+                "socket",
+                Kind::Path,
+                "control.sock in runtime_directory",
+                "The unix socket that `status` asks.",
+            ),
+            key(
+                "host_prefix",
+                Kind::Path,
+                "none",
+                "Where the host's root is mounted, when the daemon runs in a container: put before every output's path.",
+            ),
+            key(
+                "log_format",
+                Kind::Word(&["auto", "human", "json", "journald"]),
+                "\"auto\"",
+                "How log lines are written; auto is journald under systemd, else human.",
+            ),
+            key(
+                "log_level",
+                Kind::Word(&["error", "warn", "info", "debug", "trace"]),
+                "\"info\"",
+                "What is logged.",
+            ),
+        ],
+    },
+    Table {
+        name: "metrics",
+        shape: Shape::Single,
+        doc: "The metrics and health listener.",
+        keys: &[
+            key("listen", Kind::Listen, "\"127.0.0.1:9876\"", "Address and port, or \"off\"."),
+            key(
+                "web_config_file",
+                Kind::Path,
+                "none",
+                "TLS and basic authentication, in the format of Prometheus's exporter-toolkit.",
+            ),
+        ],
+    },
+    Table {
+        name: "refresh",
+        shape: Shape::Single,
+        doc: "When tokens are replaced and tried.",
+        keys: &[
+            key(
+                "at",
+                Kind::Fraction(0.1, 0.9),
+                "0.5",
+                "The fraction of a token's life after which it is replaced.",
+            ),
+            key(
+                "spread",
+                Kind::Fraction(0.0, 0.5),
+                "0.1",
+                "The fraction of its life over which a fleet spreads the replacement, by a hash of the host's id.",
+            ),
+            key(
+                "check",
+                Kind::Schedule,
+                "\"15m\"",
+                "How often the published token is tried against the registry, and outputs are read back.",
+            ),
+            key(
+                "verify",
+                Kind::Bool,
+                "true",
+                "Whether tokens are tried against the registry (GET /v2/) before they are published.",
+            ),
+        ],
+    },
+    Table {
+        name: "identity",
+        shape: Shape::Named,
+        doc: "Where AWS credentials come from. `default` always exists and is the SDK's default chain: environment, profile, web identity, ECS, EC2.",
+        keys: &[
+            key("profile", Kind::Text, "none", "A profile of the shared AWS configuration files."),
+            key("role_arn", Kind::RoleArn, "none", "A role to assume."),
+            key(
+                "external_id",
+                Kind::Text,
+                "none",
+                "The external id that the role's trust policy asks for.",
+            ),
+            key("session_name", Kind::Text, "ecr-warden-HOST", "The role session's name."),
+            key("source", Kind::Name, "\"default\"", "The identity that assumes the role."),
+            key(
+                "duration",
+                Kind::Duration(900, 43_200),
+                "AWS's default (1 hour)",
+                "How long a role session lasts.",
+            ),
+            key("region", Kind::Region, "the registry's region", "The region whose STS is asked."),
+            key("fips", Kind::Bool, "false", "Use FIPS endpoints of AWS APIs."),
+            key("dual_stack", Kind::Bool, "false", "Use dual-stack endpoints of AWS APIs."),
+            key(
+                "endpoint_url",
+                Kind::Url,
+                "AWS's own",
+                "An endpoint in place of AWS's, for every service.",
+            ),
+            key("proxy", Kind::Url, "HTTPS_PROXY", "An HTTP proxy for AWS calls."),
+            key(
+                "ca_file",
+                Kind::Path,
+                "none",
+                "Certificate authorities trusted besides the system's, PEM.",
+            ),
+        ],
+    },
+    Table {
+        name: "registry",
+        shape: Shape::List,
+        doc: "A registry whose images this host pulls. Account and region, or one of its host names, are enough.",
+        keys: &[
+            key(
+                "name",
+                Kind::Name,
+                "ACCOUNT.REGION",
+                "The name in metrics, status and `registries`.",
+            ),
+            key("account", Kind::Account, "from hosts", "The primary account."),
+            key("region", Kind::Region, "from hosts", "The registry's region."),
+            key(
+                "public",
+                Kind::Bool,
+                "false",
+                "ECR Public (public.ecr.aws) instead of an account's registry.",
+            ),
+            key("identity", Kind::Name, "\"default\"", "The identity that mints its tokens."),
+            key(
+                "hosts",
+                Kind::Hosts,
+                "the standard host name",
+                "Host names that consumers use, aliases included.",
+            ),
+            key("fips", Kind::Bool, "false", "The FIPS host name."),
+            key("dual_stack", Kind::Bool, "false", "The dual-stack host name."),
+        ],
+    },
+    Table {
+        name: "output",
+        shape: Shape::List,
+        doc: "A place where tokens are published for a consumer.",
+        keys: &[
+            key("name", Kind::Name, "KIND:PATH", "The name in metrics and status."),
+            key("kind", Kind::Word(OUTPUT_KINDS), "required", "What is written."),
+            key(
+                "path",
+                Kind::HomePath,
+                "\"~/.docker/config.json\" for docker-config",
+                "The file. `~/` is the owner's home.",
+            ),
+            key("owner", Kind::Name, "root, or the daemon's user", "The user whose file it is."),
+            key("group", Kind::Name, "the owner's", "The group of a new file."),
+            key("mode", Kind::Mode, "\"0600\"", "The mode of a new file."),
+            key("registries", Kind::Names, "all", "The registries published here."),
+        ],
+    },
+];
+
+impl Kind {
+    /// What is expected, in words.
+    pub fn expected(self) -> String {
+        match self {
+            Self::Text => "text that is not empty".into(),
+            Self::Word(words) => {
+                let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+                quoted.join(", ")
+            }
+            Self::Bool => "true or false".into(),
+            Self::Fraction(low, high) => format!("a number from {low} to {high}"),
+            Self::Duration(low, high) if high >= YEAR => {
+                format!("a duration such as \"90s\", \"5m\" or \"6h\", at least {low} s")
+            }
+            Self::Duration(low, high) => {
+                format!("a duration such as \"90s\", \"5m\" or \"6h\", from {low} s to {high} s")
+            }
+            Self::Schedule => {
+                "a duration (\"15m\", \"every 15m\") or a cron expression of 5 or 6 fields".into()
+            }
+            Self::Path => "an absolute path".into(),
+            Self::HomePath => "an absolute path, or one that begins with ~/".into(),
+            Self::Listen => "ADDRESS:PORT such as \"127.0.0.1:9876\", or \"off\"".into(),
+            Self::Account => "an account id of 12 digits, in quotes".into(),
+            Self::Region => "a region such as \"eu-west-1\"".into(),
+            Self::RoleArn => "a role's ARN such as \"arn:aws:iam::123456789012:role/name\"".into(),
+            Self::Url => "an http:// or https:// URL".into(),
+            Self::Mode => "an octal mode in quotes such as \"0640\"".into(),
+            Self::Name => "a name of letters, digits and . _ : @ / + -".into(),
+            Self::Hosts => "a list of host names".into(),
+            Self::Names => "a list of names".into(),
+        }
+    }
+
+    /// Whether a text is such a value.
+    pub fn accepts(self, text: &str) -> bool {
+        match self {
+            Self::Text => !text.trim().is_empty(),
+            Self::Word(words) => words.contains(&text),
+            Self::Duration(low, high) => {
+                parse_duration(text).is_some_and(|d| (low..=high).contains(&d.as_secs()))
+            }
+            Self::Schedule => Schedule::parse(text).is_ok(),
+            Self::Path => text.starts_with('/'),
+            Self::HomePath => text.starts_with('/') || text.starts_with("~/"),
+            Self::Listen => text == "off" || text.parse::<std::net::SocketAddr>().is_ok(),
+            Self::Account => is_account(text),
+            Self::Region => partition_of_region(text).is_some(),
+            Self::RoleArn => is_role_arn(text),
+            Self::Url => {
+                let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+                rest.is_some_and(|rest| {
+                    !rest.is_empty()
+                        && !rest.starts_with(['/', ':'])
+                        && !text.contains(char::is_whitespace)
+                })
+            }
+            Self::Mode => is_mode(text),
+            Self::Name | Self::Names => {
+                let fine = |c: char| c.is_alphanumeric() || "._:@/+-".contains(c);
+                !text.is_empty() && text.len() <= 128 && text.chars().all(fine)
+            }
+            Self::Hosts => is_host(text),
+            Self::Bool | Self::Fraction(..) => false,
+        }
+    }
+
+    /// Whether the value is a list.
+    pub fn is_list(self) -> bool {
+        matches!(self, Self::Hosts | Self::Names)
+    }
+}
+
+fn is_role_arn(text: &str) -> bool {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    matches!(parts.as_slice(), ["arn", partition, "iam", "", account, role]
+        if partition.starts_with("aws") && is_account(account)
+            && role.strip_prefix("role/").is_some_and(|name| !name.is_empty()))
+}
+
+fn is_mode(text: &str) -> bool {
+    (3..=4).contains(&text.len()) && u32::from_str_radix(text, 8).is_ok_and(|mode| mode <= 0o777)
+}
+
+/// A host name with an optional port.
+fn is_host(text: &str) -> bool {
+    let (host, port) = text.split_once(':').unwrap_or((text, "443"));
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    !host.is_empty()
+        && host.len() <= 253
+        && host.split('.').all(label)
+        && port.parse::<u16>().is_ok_and(|port| port > 0)
+}
