@@ -24,3 +24,5 @@ pub mod schedule;
 pub mod systemd;
 /// The token keeper.
 pub mod token;
+/// Which certificate authorities are trusted.
+pub mod trust;

@@ -1,6 +1,11 @@
 //! AWS, behind small traits. The only room that imports the AWS SDK.
 
-use std::{future::Future, pin::Pin};
+pub mod client;
+mod error;
+mod identity;
+mod mint;
+
+use std::{future::Future, pin::Pin, time::Duration};
 
 use jiff::Timestamp;
 
@@ -40,4 +45,19 @@ pub trait Identity: Send + Sync {
 pub trait TokenMint: Send + Sync {
     /// GetAuthorizationToken of ECR or of ECR Public.
     fn mint(&self) -> BoxFuture<'_, Result<MintedToken, Problem>>;
+}
+
+/// Who is told of every call to AWS.
+pub trait CallObserver: Send + Sync {
+    /// A call has ended; `result` is `ok` or the code of a reason.
+    fn call(
+        &self,
+        service: &'static str,
+        operation: &'static str,
+        result: &'static str,
+        took: Duration,
+    );
+
+    /// How far this host's clock is ahead of AWS's, in seconds, by the answer's Date header.
+    fn clock_skew(&self, seconds: f64);
 }

@@ -1,5 +1,10 @@
 //! The registry's HTTP.
 
+pub mod client;
+mod error;
+
+use std::{future::Future, pin::Pin};
+
 use crate::model::{outcome::Problem, token::AuthorizationToken};
 
 /// What a registry says of a token at `GET /v2/`.
@@ -20,5 +25,5 @@ pub trait TokenCheck: Send + Sync {
         &'a self,
         host: &'a str,
         token: &'a AuthorizationToken,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Acceptance> + Send + 'a>>;
+    ) -> Pin<Box<dyn Future<Output = Acceptance> + Send + 'a>>;
 }
