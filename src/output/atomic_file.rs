@@ -1,0 +1,340 @@
+//! A file that others write too, changed without losing anybody's change and without a moment in
+//! which it is torn or missing.
+//!
+//! The new content goes into a temporary file beside the old one and the two are exchanged in one
+//! step (renameat2(2), RENAME_EXCHANGE). Then what was exchanged away is looked at: if it is not
+//! what the new content was made from, somebody wrote meanwhile, and their change is merged.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io::{Read as _, Write as _},
+    os::fd::{AsFd as _, OwnedFd},
+    time::Duration,
+};
+
+use rustix::{
+    fs::{self, AtFlags, Mode, OFlags, RenameFlags, Stat, XattrFlags},
+    io::Errno,
+    process::{Gid, Uid},
+};
+use zeroize::Zeroizing;
+
+use super::place::{self, Owner, Place};
+use crate::model::{outcome::Problem, reason::Reason};
+
+/// So often others may write between before the fight is called one.
+const ROUNDS: u32 = 200;
+
+/// No file of credentials is larger.
+const LARGEST: i64 = 16 << 20;
+
+/// Temporary files of a process that was killed are removed after so many seconds.
+const ABANDONED: i64 = 60;
+
+const LABEL: &str = "security.selinux";
+
+/// Content of a file; `None` where there is no file.
+pub type Content = Option<Zeroizing<Vec<u8>>>;
+
+/// How a file's content is changed.
+pub trait Edit {
+    /// The new content, made from the current one; `None` if there is nothing to change.
+    fn apply(&self, current: Option<&[u8]>) -> Result<Content, Problem>;
+
+    /// `theirs` with the changes that lead from `base` to `ours`.
+    fn merge(&self, base: &[u8], ours: &[u8], theirs: &[u8])
+    -> Result<Zeroizing<Vec<u8>>, Problem>;
+}
+
+/// What came of an update.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Updated {
+    /// Whether anything was written.
+    pub written: bool,
+    /// What should be known although it succeeded.
+    pub warnings: Vec<Problem>,
+}
+
+/// Changes the file at `place`. A new file belongs to `owner` and has `mode`; an existing one
+/// keeps its owner, its mode and its SELinux label.
+pub fn update(place: &Place, owner: Owner, mode: u32, edit: &dyn Edit) -> Result<Updated, Problem> {
+    let file = File { place, owner, mode };
+    file.remove_abandoned();
+    let mut updated = Updated::default();
+    let (mut expected, stat) = file.read(&place.name)?;
+    if let Some(stat) = stat
+        && stat.st_mode & 0o077 != 0
+        && stat.st_mode & 0o077 & !mode != 0
+    {
+        let detail = format!("{}: its mode is {:04o}", place.path.display(), stat.st_mode & 0o7777);
+        updated.warnings.push(Problem::new(Reason::OutputReadableByOthers, detail));
+    }
+    let Some(mut put) = edit.apply(expected.as_ref().map(|text| text.as_slice()))? else {
+        return Ok(updated);
+    };
+    for round in 0..ROUNDS {
+        if round > 1 {
+            // Two careful writers that meet step aside for each other.
+            let most = Duration::from_millis(u64::from(round.min(20)));
+            std::thread::sleep(most.mul_f64(fastrand::f64()));
+        }
+        let displaced = match file.swap(
+            expected.as_ref().map(|text| text.as_slice()),
+            &put,
+            &mut updated.warnings,
+        )? {
+            Swapped::Done(displaced) => displaced,
+            Swapped::Again => {
+                // Created or removed meanwhile: begin anew.
+                expected = file.read(&place.name)?.0;
+                match edit.apply(expected.as_ref().map(|text| text.as_slice()))? {
+                    Some(next) => put = next,
+                    None => return Ok(updated),
+                }
+                continue;
+            }
+        };
+        updated.written = true;
+        if displaced == expected {
+            return Ok(updated);
+        }
+        let base = expected.as_ref().map_or(&b"{}"[..], |text| text.as_slice());
+        let theirs = displaced.as_ref().map_or(&b"{}"[..], |text| text.as_slice());
+        // What they wrote may be unreadable: then it goes back to where it was.
+        let merged = edit.merge(base, &put, theirs).and_then(|merged| {
+            let next = edit.apply(Some(merged.as_slice()))?;
+            Ok(next.unwrap_or(merged))
+        });
+        match merged {
+            Ok(next) => {
+                expected = Some(std::mem::replace(&mut put, next));
+            }
+            Err(problem) => {
+                let theirs = Zeroizing::new(theirs.to_vec());
+                let _ = file.swap(Some(put.as_slice()), &theirs, &mut updated.warnings);
+                return Err(problem);
+            }
+        }
+    }
+    Err(Problem::new(Reason::OutputContended, place.path.display().to_string()))
+}
+
+/// The current content, by the same careful way.
+pub fn read(place: &Place) -> Result<Content, Problem> {
+    let file = File { place, owner: Owner { uid: 0, gid: 0 }, mode: 0o600 };
+    Ok(file.read(&place.name)?.0)
+}
+
+enum Swapped {
+    /// The new content is in place; this is what was there.
+    Done(Content),
+    /// The file came or went meanwhile.
+    Again,
+}
+
+struct File<'a> {
+    place: &'a Place,
+    owner: Owner,
+    mode: u32,
+}
+
+impl File<'_> {
+    fn read(&self, name: &OsStr) -> Result<(Content, Option<Stat>), Problem> {
+        // Not blocking: a named pipe must not hold the daemon.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let descriptor = match fs::openat(&self.place.folder, name, flags, Mode::empty()) {
+            Ok(descriptor) => descriptor,
+            Err(Errno::NOENT) => return Ok((None, None)),
+            Err(error) => return Err(self.problem(Reason::OutputUnreadable, error)),
+        };
+        let stat = fs::fstat(&descriptor)
+            .map_err(|error| self.problem(Reason::OutputUnreadable, error))?;
+        if stat.st_size > LARGEST {
+            let detail = format!("{}: {} bytes", self.place.path.display(), stat.st_size);
+            return Err(Problem::new(Reason::OutputMalformed, detail));
+        }
+        let size = usize::try_from(stat.st_size).unwrap_or(0);
+        let mut text = Zeroizing::new(Vec::with_capacity(size + 1));
+        std::fs::File::from(descriptor).read_to_end(&mut text).map_err(|error| {
+            Problem::new(
+                Reason::OutputUnreadable,
+                format!("{}: {error}", self.place.path.display()),
+            )
+        })?;
+        Ok((Some(text), Some(stat)))
+    }
+
+    /// Puts `new` in place and returns what was there.
+    fn swap(
+        &self,
+        expected: Option<&[u8]>,
+        new: &[u8],
+        warnings: &mut Vec<Problem>,
+    ) -> Result<Swapped, Problem> {
+        let temporary = self.write_temporary(new)?;
+        let folder = &self.place.folder;
+        let name = &self.place.name;
+        let flags = if expected.is_some() { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE };
+        let renamed = fs::renameat_with(folder, &temporary, folder, name, flags);
+        let swapped = match renamed {
+            Ok(()) if expected.is_none() => Ok(Swapped::Done(None)),
+            Ok(()) => self.read(&temporary).map(|(displaced, _)| Swapped::Done(displaced)),
+            Err(Errno::EXIST | Errno::NOENT) => Ok(Swapped::Again),
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                self.replace(&temporary, expected, warnings)
+            }
+            Err(Errno::BUSY | Errno::XDEV) => self.write_in_place(expected, new, warnings),
+            Err(error) => Err(self.problem(Reason::OutputUnwritable, error)),
+        };
+        // The exchange left the old credential in it.
+        let _ = fs::unlinkat(folder, &temporary, AtFlags::empty());
+        if matches!(swapped, Ok(Swapped::Done(_))) {
+            fs::fsync(folder).map_err(|error| self.problem(Reason::OutputUnwritable, error))?;
+        }
+        swapped
+    }
+
+    fn write_temporary(&self, text: &[u8]) -> Result<OsString, Problem> {
+        let mut name = self.prefix();
+        name.push(format!("{:016x}", fastrand::u64(..)));
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let failed = |error| self.problem(Reason::OutputUnwritable, error);
+        let descriptor = fs::openat(&self.place.folder, &name, flags, Mode::from_raw_mode(0o600))
+            .map_err(failed)?;
+        let written = self.fill(descriptor, text);
+        if written.is_err() {
+            let _ = fs::unlinkat(&self.place.folder, &name, AtFlags::empty());
+        }
+        written.map(|()| name)
+    }
+
+    fn fill(&self, descriptor: OwnedFd, text: &[u8]) -> Result<(), Problem> {
+        let failed = |error| self.problem(Reason::OutputUnwritable, error);
+        let old = fs::openat(
+            &self.place.folder,
+            &self.place.name,
+            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .ok();
+        let old_stat = old.as_ref().and_then(|old| fs::fstat(old).ok());
+        let (uid, gid, mode) = old_stat
+            .map_or((self.owner.uid, self.owner.gid, self.mode), |stat| {
+                (stat.st_uid, stat.st_gid, stat.st_mode & 0o7777)
+            });
+        let mut file = std::fs::File::from(descriptor);
+        file.write_all(text).map_err(|error| {
+            let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+            self.problem(Reason::OutputUnwritable, errno)
+        })?;
+        let mine = fs::fstat(file.as_fd()).map_err(failed)?;
+        if (mine.st_uid, mine.st_gid) != (uid, gid) {
+            fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+                .map_err(failed)?;
+        }
+        fs::fchmod(&file, Mode::from_raw_mode(mode)).map_err(failed)?;
+        if let Some(old) = old {
+            let mut label = vec![0; 1024];
+            if let Ok(length) = fs::fgetxattr(&old, LABEL, label.as_mut_slice()) {
+                // Where SELinux forbids it, the folder's default label is what it wants.
+                let _ = fs::fsetxattr(&file, LABEL, &label[..length], XattrFlags::empty());
+            }
+        }
+        fs::fsync(&file).map_err(failed)
+    }
+
+    /// Where the filesystem can't exchange: compare, then rename.
+    fn replace(
+        &self,
+        temporary: &OsStr,
+        expected: Option<&[u8]>,
+        warnings: &mut Vec<Problem>,
+    ) -> Result<Swapped, Problem> {
+        let (now, _) = self.read(&self.place.name)?;
+        if now.as_ref().map(|text| text.as_slice()) != expected {
+            return Ok(Swapped::Again);
+        }
+        let folder = &self.place.folder;
+        match fs::renameat(folder, temporary, folder, &self.place.name) {
+            Ok(()) => {
+                self.warn(Reason::OutputNoExchange, warnings);
+                Ok(Swapped::Done(now))
+            }
+            Err(error) => Err(self.problem(Reason::OutputUnwritable, error)),
+        }
+    }
+
+    /// A file that is itself a mount point can't be replaced, only written. It is padded with
+    /// white space to its old length and written with one call, then cut, so that a reader sees
+    /// the old content or the new one as far as the kernel's page granularity goes.
+    fn write_in_place(
+        &self,
+        expected: Option<&[u8]>,
+        new: &[u8],
+        warnings: &mut Vec<Problem>,
+    ) -> Result<Swapped, Problem> {
+        let failed = |error| self.problem(Reason::OutputUnwritable, error);
+        let (now, _) = self.read(&self.place.name)?;
+        if now.as_ref().map(|text| text.as_slice()) != expected {
+            return Ok(Swapped::Again);
+        }
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let descriptor = fs::openat(&self.place.folder, &self.place.name, flags, Mode::empty())
+            .map_err(failed)?;
+        let mut padded = Zeroizing::new(new.to_vec());
+        let length = expected.map_or(0, <[u8]>::len).max(new.len());
+        padded.resize(length, b'\n');
+        let mut written = 0;
+        while written < padded.len() {
+            let offset = u64::try_from(written).unwrap_or(u64::MAX);
+            written +=
+                rustix::io::pwrite(&descriptor, &padded[written..], offset).map_err(failed)?;
+        }
+        fs::ftruncate(&descriptor, u64::try_from(new.len()).unwrap_or(u64::MAX)).map_err(failed)?;
+        fs::fsync(&descriptor).map_err(failed)?;
+        self.warn(Reason::OutputInPlace, warnings);
+        Ok(Swapped::Done(now))
+    }
+
+    fn warn(&self, reason: Reason, warnings: &mut Vec<Problem>) {
+        let problem = Problem::new(reason, self.place.path.display().to_string());
+        if !warnings.contains(&problem) {
+            warnings.push(problem);
+        }
+    }
+
+    /// Removes what a killed process left behind.
+    fn remove_abandoned(&self) {
+        let prefix = self.prefix();
+        let Ok(entries) = fs::Dir::read_from(&self.place.folder) else {
+            return;
+        };
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec;
+        for entry in entries.flatten() {
+            let name = entry.file_name().to_bytes();
+            if !name.starts_with(prefix.as_encoded_bytes()) {
+                continue;
+            }
+            let stat = fs::statat(&self.place.folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW);
+            if stat.is_ok_and(|stat| now - stat.st_mtime > ABANDONED) {
+                let _ = fs::unlinkat(&self.place.folder, entry.file_name(), AtFlags::empty());
+            }
+        }
+    }
+
+    fn prefix(&self) -> OsString {
+        let mut name = OsString::from(".");
+        name.push(&self.place.name);
+        name.push(".ecr-warden-");
+        name
+    }
+
+    fn problem(&self, otherwise: Reason, error: Errno) -> Problem {
+        let detail = format!("{}: {error}", self.place.path.display());
+        Problem::new(place::writing(error, otherwise), detail)
+    }
+}
+
+#[cfg(test)]
+mod tests;

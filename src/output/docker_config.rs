@@ -1,0 +1,262 @@
+//! Docker's `config.json`: an `auths` entry for each registry host.
+//!
+//! Docker looks a registry up in `credHelpers`, else in `credsStore`, else in `auths` under its
+//! bare host name (docker/cli, cli/config/configfile/file.go), so that is the key. Keys of other
+//! forms, such as `https://HOST`, lose against it and stay as they are.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use secrecy::ExposeSecret as _;
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use super::{
+    Entries, Output, Ownership, Published, Seen, accounts,
+    atomic_file::{self, Content, Edit},
+    place::{self, Owner, Place},
+};
+use crate::model::{
+    outcome::Problem,
+    output::OutputSpec,
+    reason::Reason,
+    token::{Token, fingerprint},
+};
+
+/// Credentials of other forms in an entry of ours: Docker would take them instead, or choke.
+const RIVALS: [&str; 4] = ["identitytoken", "registrytoken", "username", "password"];
+
+/// Docker's configuration file of one user.
+pub struct DockerConfig {
+    spec: OutputSpec,
+    prefix: PathBuf,
+}
+
+impl DockerConfig {
+    /// Nothing is looked at yet.
+    pub fn new(spec: &OutputSpec, prefix: &Path) -> Self {
+        let prefix = if prefix.as_os_str().is_empty() { Path::new("/") } else { prefix };
+        Self { spec: spec.clone(), prefix: prefix.to_owned() }
+    }
+
+    /// Opens the way to the file; `None` if there is none and none is wanted.
+    fn place(&self, create: bool) -> Result<Option<(Place, Owner)>, Problem> {
+        let me = rustix::process::geteuid().as_raw();
+        let user = match &self.spec.owner {
+            Some(name) => Some(accounts::user(&self.prefix, name)?),
+            None => None,
+        };
+        let mut owner = match &user {
+            Some(user) => Owner { uid: user.uid, gid: user.gid },
+            None => Owner { uid: me, gid: rustix::process::getegid().as_raw() },
+        };
+        if let Some(group) = &self.spec.group {
+            owner.gid = accounts::group(&self.prefix, group)?;
+        }
+        let path = match self.spec.path.strip_prefix("~") {
+            Ok(rest) => match &user {
+                Some(user) => user.home.join(rest),
+                None if me == 0 => Path::new("/root").join(rest),
+                None => PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(rest),
+            },
+            Err(_) => self.spec.path.clone(),
+        };
+        Ok(place::open(&self.prefix, &path, owner, create)?.map(|place| (place, owner)))
+    }
+}
+
+impl Output for DockerConfig {
+    fn publish(&self, entries: &Entries, ours: &Ownership) -> Result<Published, Problem> {
+        let Some((place, owner)) = self.place(!entries.is_empty())? else {
+            return Ok(Published::default());
+        };
+        let edit = Auths { entries, ours, path: &place.path, done: RefCell::default() };
+        let mode = self.spec.mode.unwrap_or(0o600);
+        let updated = atomic_file::update(&place, owner, mode, &edit)?;
+        let (set, removed) = edit.done.into_inner();
+        Ok(Published { written: updated.written, set, removed, warnings: updated.warnings })
+    }
+
+    fn read_back(&self, entries: &Entries) -> Result<BTreeMap<String, Seen>, Problem> {
+        let missing = |why: &str| Seen::NotOurs(Problem::new(Reason::OutputMissing, why));
+        let Some((place, _)) = self.place(false)? else {
+            return Ok(entries
+                .keys()
+                .map(|host| (host.clone(), missing("there is no such file")))
+                .collect());
+        };
+        let text = atomic_file::read(&place)?;
+        let config = parse(text.as_ref().map(|text| text.as_slice()), &place.path)?;
+        let seen = entries
+            .iter()
+            .map(|(host, token)| (host.clone(), see(&config, host, token, &place.path)));
+        Ok(seen.collect())
+    }
+}
+
+/// What Docker would use for a host, by its own order.
+fn see(config: &Map<String, Value>, host: &str, token: &Token, path: &Path) -> Seen {
+    let word = |value: &Value| value.as_str().filter(|word| !word.is_empty()).map(str::to_owned);
+    let helper = config.get("credHelpers").and_then(|helpers| helpers.get(host)).and_then(word);
+    if let Some(helper) = helper {
+        let detail = format!("{}: credHelpers has {helper} for {host}", path.display());
+        return Seen::NotOurs(Problem::new(Reason::OutputShadowedByHelper, detail));
+    }
+    if let Some(store) = config.get("credsStore").and_then(word) {
+        let detail = format!("{}: credsStore is {store}", path.display());
+        return Seen::NotOurs(Problem::new(Reason::OutputShadowedByStore, detail));
+    }
+    let found = config.get("auths").and_then(|auths| auths.get(host)?.get("auth")?.as_str());
+    if found == Some(token.secret.base64().expose_secret()) {
+        Seen::Ours { expires: token.expires }
+    } else {
+        let what = if found.is_some() { "another credential" } else { "no entry" };
+        let detail = format!("{}: {what} for {host}", path.display());
+        Seen::NotOurs(Problem::new(Reason::OutputMissing, detail))
+    }
+}
+
+/// The change to the file's `auths`.
+struct Auths<'a> {
+    entries: &'a Entries,
+    ours: &'a Ownership,
+    path: &'a Path,
+    /// Hosts set and hosts removed, of the last application.
+    done: RefCell<(Vec<String>, Vec<String>)>,
+}
+
+impl Edit for Auths<'_> {
+    fn apply(&self, current: Option<&[u8]>) -> Result<Content, Problem> {
+        let mut config = parse(current, self.path)?;
+        let (mut set, mut removed) = (Vec::new(), Vec::new());
+        if config.get("auths").is_none_or(Value::is_null) && !self.entries.is_empty() {
+            config.insert("auths".to_owned(), Value::Object(Map::new()));
+        }
+        if let Some(auths) = config.get_mut("auths").filter(|auths| !auths.is_null()) {
+            let auths =
+                auths.as_object_mut().ok_or_else(|| malformed(self.path, "auths is no object"))?;
+            for (host, token) in self.entries {
+                if set_entry(auths, host, token.secret.base64().expose_secret()) {
+                    set.push(host.clone());
+                }
+            }
+            for (host, fingerprints) in self.ours {
+                if !self.entries.contains_key(host) && is_ours(auths, host, fingerprints) {
+                    auths.shift_remove(host);
+                    removed.push(host.clone());
+                }
+            }
+        }
+        let changed = !set.is_empty() || !removed.is_empty();
+        let text = changed.then(|| render(&config)).transpose();
+        self.done.replace((set, removed));
+        text.map_err(|error| malformed(self.path, &error.to_string()))
+    }
+
+    fn merge(
+        &self,
+        base: &[u8],
+        ours: &[u8],
+        theirs: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Problem> {
+        let read = |text| parse(Some(text), self.path).map(Value::Object);
+        let merged = three_way(&read(base)?, &read(ours)?, read(theirs)?);
+        let Value::Object(merged) = merged else {
+            return Err(malformed(self.path, "it is no object"));
+        };
+        render(&merged).map_err(|error| malformed(self.path, &error.to_string()))
+    }
+}
+
+/// `theirs` with the changes from `base` to `ours`. Where both changed the same thing, theirs is
+/// the later one and stays; our own entries are set again afterwards anyway.
+fn three_way(base: &Value, ours: &Value, theirs: Value) -> Value {
+    let (Value::Object(ours), Value::Object(mut theirs)) = (ours, theirs.clone()) else {
+        return if theirs == *base { ours.clone() } else { theirs };
+    };
+    let empty = Map::new();
+    let base = base.as_object().unwrap_or(&empty);
+    for (key, our_value) in ours {
+        let base_value = base.get(key);
+        match theirs.get(key) {
+            Some(their_value) => {
+                let merged =
+                    three_way(base_value.unwrap_or(&Value::Null), our_value, their_value.clone());
+                theirs.insert(key.clone(), merged);
+            }
+            // They removed it, or it is new with us.
+            None if base_value.is_none() => {
+                theirs.insert(key.clone(), our_value.clone());
+            }
+            None => {}
+        }
+    }
+    let gone: Vec<String> = base
+        .iter()
+        .filter(|(key, value)| !ours.contains_key(*key) && theirs.get(*key) == Some(value))
+        .map(|(key, _)| key.clone())
+        .collect();
+    for key in gone {
+        theirs.shift_remove(&key);
+    }
+    Value::Object(theirs)
+}
+
+/// Sets a host's entry; `false` if it holds just that already. What else is in it (an e-mail
+/// address) stays.
+fn set_entry(auths: &mut Map<String, Value>, host: &str, auth: &str) -> bool {
+    let entry = auths.entry(host.to_owned()).or_insert_with(|| Value::Object(Map::new()));
+    if !entry.is_object() {
+        *entry = Value::Object(Map::new());
+    }
+    let Some(entry) = entry.as_object_mut() else {
+        return false;
+    };
+    let same = entry.get("auth").and_then(Value::as_str) == Some(auth);
+    let rivals = RIVALS.iter().filter(|rival| entry.shift_remove(**rival).is_some()).count();
+    if !same {
+        entry.insert("auth".to_owned(), Value::String(auth.to_owned()));
+    }
+    !same || rivals > 0
+}
+
+fn is_ours(auths: &Map<String, Value>, host: &str, fingerprints: &[String]) -> bool {
+    let auth = auths.get(host).and_then(|entry| entry.get("auth")?.as_str());
+    auth.is_some_and(|auth| fingerprints.contains(&fingerprint(auth)))
+}
+
+/// Docker's own style: one tab a level, no newline at the end.
+fn render(config: &Map<String, Value>) -> serde_json::Result<Zeroizing<Vec<u8>>> {
+    let mut text = Zeroizing::new(Vec::new());
+    let style = serde_json::ser::PrettyFormatter::with_indent(b"\t");
+    let mut serializer = serde_json::Serializer::with_formatter(&mut *text, style);
+    serde::Serialize::serialize(config, &mut serializer)?;
+    Ok(text)
+}
+
+/// The file's object. An empty file is what Docker takes for an empty configuration.
+fn parse(text: Option<&[u8]>, path: &Path) -> Result<Map<String, Value>, Problem> {
+    let text = text.unwrap_or_default();
+    if text.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Map::new());
+    }
+    match serde_json::from_slice(text) {
+        Ok(Value::Object(config)) => Ok(config),
+        Ok(_) => Err(malformed(path, "it is no JSON object")),
+        // serde_json's words may quote the text, which may be a secret: only the place is told.
+        Err(error) => {
+            let place = format!("no JSON at line {}, column {}", error.line(), error.column());
+            Err(malformed(path, &place))
+        }
+    }
+}
+
+fn malformed(path: &Path, why: &str) -> Problem {
+    Problem::new(Reason::OutputMalformed, format!("{}: {why}", path.display()))
+}
+
+#[cfg(test)]
+mod tests;

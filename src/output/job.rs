@@ -1,0 +1,262 @@
+//! The job that keeps one output as it should be.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::sync::{oneshot, watch};
+
+use super::{Entries, Output, Ownership, Published, Seen, ledger::Ledger};
+use crate::{
+    model::{
+        clock::Clock,
+        outcome::{Again, Outcome, Problem, Verdict},
+        output::OutputSpec,
+        reason::Reason,
+    },
+    schedule::job::Job,
+};
+
+/// A filesystem that has not answered by then is stuck.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// After a failure it is tried again after so long at the latest.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// The tokens of now, by registry host.
+pub type Board = Entries;
+
+/// What is known of an output after a look at it.
+#[derive(Clone, Debug, Default)]
+pub struct OutputReport {
+    /// What a consumer would see, by registry host.
+    pub hosts: BTreeMap<String, Seen>,
+    /// What should be looked at although it succeeded.
+    pub warnings: Vec<Problem>,
+    /// What is the matter with the output as a whole.
+    pub problem: Option<Problem>,
+}
+
+/// Who is told what an output job does.
+pub trait OutputWatcher: Send + Sync {
+    /// The output was looked at.
+    fn report(&self, output: &str, report: &OutputReport);
+    /// It was written, or could not be.
+    fn wrote(&self, output: &str, result: Result<(), Reason>);
+    /// An entry of ours that somebody had removed or changed was put back.
+    fn repaired(&self, output: &str);
+}
+
+/// What an output job works with.
+pub struct Tools {
+    /// The place.
+    pub output: Arc<dyn Output>,
+    /// What is ours.
+    pub ledger: Arc<Mutex<Ledger>>,
+    /// The tokens.
+    pub board: watch::Receiver<Board>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Who is told.
+    pub watcher: Arc<dyn OutputWatcher>,
+    /// How often the output is read back.
+    pub check: Duration,
+}
+
+type Answer = (Result<Published, Problem>, Result<BTreeMap<String, Seen>, Problem>);
+
+/// The job.
+pub struct OutputJob {
+    spec: OutputSpec,
+    name: String,
+    /// The registry hosts published here; changes with the configuration.
+    hosts: Arc<Mutex<Vec<String>>>,
+    tools: Tools,
+    /// The work that is under way, perhaps on a filesystem that hangs.
+    working: Option<(Entries, oneshot::Receiver<Answer>)>,
+    last: Entries,
+}
+
+impl OutputJob {
+    /// A job that has done nothing yet.
+    pub fn new(spec: OutputSpec, hosts: Arc<Mutex<Vec<String>>>, tools: Tools) -> Self {
+        let name = format!("output:{}", spec.name);
+        Self { spec, name, hosts, tools, working: None, last: Entries::new() }
+    }
+
+    /// The unexpired tokens of this output's hosts.
+    fn wanted(&mut self) -> Entries {
+        let now = self.tools.clock.now();
+        let hosts = self.configured();
+        let board = self.tools.board.borrow_and_update();
+        let tokens = hosts.into_iter().filter_map(|host| {
+            let token = board.get(&host).filter(|token| !token.expired(now))?;
+            Some((host, token.clone()))
+        });
+        tokens.collect()
+    }
+
+    fn configured(&self) -> Vec<String> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn look(&mut self) -> Outcome {
+        if self.working.is_none() {
+            let wanted = self.wanted();
+            let ours = {
+                let mut ledger = self.tools.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+                // A ledger that can't be kept must not stop the publication; the store says it.
+                let _ = ledger.intend(&self.spec, &wanted);
+                ledger.withdrawable(&self.spec, &self.configured(), self.tools.clock.now())
+            };
+            self.working =
+                Some((wanted.clone(), start(Arc::clone(&self.tools.output), wanted, ours)));
+        }
+        let Some((wanted, mut answer)) = self.working.take() else {
+            return Outcome::ok(Again::In(RETRY));
+        };
+        let (published, seen) = match tokio::time::timeout(PATIENCE, &mut answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => {
+                let problem = Problem::new(Reason::JobPanicked, "the thread that writes ended");
+                return self.failed(problem);
+            }
+            Err(_) => {
+                // It goes on; no second one is started beside it.
+                self.working = Some((wanted, answer));
+                let detail = format!("no answer within {} s", PATIENCE.as_secs());
+                return self.failed(Problem::new(Reason::OutputStuck, detail));
+            }
+        };
+        match published {
+            Ok(published) => self.succeeded(wanted, &published, seen),
+            Err(problem) => {
+                self.tools.watcher.wrote(&self.spec.name, Err(problem.reason));
+                self.failed(problem)
+            }
+        }
+    }
+
+    fn succeeded(
+        &mut self,
+        wanted: Entries,
+        published: &Published,
+        seen: Result<BTreeMap<String, Seen>, Problem>,
+    ) -> Outcome {
+        let mut change = None;
+        if published.written {
+            self.tools.watcher.wrote(&self.spec.name, Ok(()));
+            // The same tokens as before, and yet something had to be written: it was put back.
+            let repaired = !published.set.is_empty() && self.last == wanted;
+            if repaired {
+                self.tools.watcher.repaired(&self.spec.name);
+            }
+            change = Some(tell(&self.spec, published, &wanted, repaired));
+        }
+        {
+            let mut ledger = self.tools.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = ledger.settle(&self.spec.name, &self.configured());
+        }
+        self.last.clone_from(&wanted);
+        let (hosts, mut problem) = match seen {
+            Ok(hosts) => (hosts, None),
+            Err(problem) => (BTreeMap::new(), Some(problem)),
+        };
+        let unseen = hosts.values().find_map(|seen| match seen {
+            Seen::NotOurs(problem) => Some(problem.clone()),
+            Seen::Ours { .. } => None,
+        });
+        let expected = self.configured().len();
+        problem = problem.or(unseen).or_else(|| {
+            let lacking = expected - wanted.len().min(expected);
+            (lacking > 0).then(|| {
+                let detail = format!("{lacking} of {expected} registry hosts");
+                Problem::new(Reason::OutputNoToken, detail)
+            })
+        });
+        let warning = published.warnings.first().cloned();
+        let warnings = published.warnings.clone();
+        let report = OutputReport { hosts, warnings, problem: problem.clone() };
+        self.tools.watcher.report(&self.spec.name, &report);
+        let again = Again::In(self.pause(&wanted));
+        let verdict = problem.or(warning).map_or(Verdict::Ok, Verdict::Bad);
+        Outcome { verdict, change, again }
+    }
+
+    fn failed(&self, problem: Problem) -> Outcome {
+        let report = OutputReport { problem: Some(problem.clone()), ..OutputReport::default() };
+        self.tools.watcher.report(&self.spec.name, &report);
+        Outcome::bad(problem, Again::BackOff(RETRY))
+    }
+
+    /// Until the next look: the check, or the first expiry, which is when an entry is withdrawn.
+    fn pause(&self, wanted: &Entries) -> Duration {
+        let now = self.tools.clock.now();
+        let left = |expires: Timestamp| {
+            Duration::try_from(expires.duration_since(now)).unwrap_or_default()
+                + Duration::from_secs(1)
+        };
+        wanted
+            .values()
+            .map(|token| left(token.expires))
+            .min()
+            .unwrap_or(self.tools.check)
+            .min(self.tools.check)
+    }
+}
+
+/// On a thread of its own: a filesystem that hangs holds neither the loops nor the shutdown.
+fn start(output: Arc<dyn Output>, wanted: Entries, ours: Ownership) -> oneshot::Receiver<Answer> {
+    let (sender, receiver) = oneshot::channel();
+    let work = move || {
+        let published = output.publish(&wanted, &ours);
+        let seen = output.read_back(&wanted);
+        let _ = sender.send((published, seen));
+    };
+    // If no thread can be had the sender is dropped, which the receiver notices.
+    let _ = std::thread::Builder::new().name("output".to_owned()).spawn(work);
+    receiver
+}
+
+fn tell(spec: &OutputSpec, published: &Published, wanted: &Entries, repaired: bool) -> String {
+    let path = spec.path.display();
+    let mut parts = Vec::new();
+    if !published.set.is_empty() {
+        let until = published
+            .set
+            .iter()
+            .filter_map(|host| wanted.get(host))
+            .map(|token| token.expires)
+            .min();
+        let until = until.map(|until| format!(", valid until {until:.0}")).unwrap_or_default();
+        let what = match published.set.as_slice() {
+            [one] => one.clone(),
+            many => format!("{} registry hosts", many.len()),
+        };
+        let verb = if repaired { "put back" } else { "published" };
+        parts.push(format!("{verb} {what} in {path}{until}"));
+    }
+    if !published.removed.is_empty() {
+        parts.push(format!("withdrew {} from {path}", published.removed.join(", ")));
+    }
+    if parts.is_empty() { format!("wrote {path}") } else { parts.join("; ") }
+}
+
+impl Job for OutputJob {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn deadline(&self) -> Duration {
+        PATIENCE + Duration::from_secs(10)
+    }
+
+    fn run(&mut self) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
+        Box::pin(self.look())
+    }
+}

@@ -1,0 +1,248 @@
+//! What was published where: kept over a restart, so that an output or a registry that is taken
+//! out of the configuration is withdrawn even if the daemon did not run meanwhile.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Entries, Ownership};
+use crate::model::{
+    outcome::Problem,
+    output::{OutputKind, OutputSpec},
+    reason::Reason,
+};
+
+const VERSION: u32 = 1;
+
+/// So many tokens of the past are remembered for each host.
+const REMEMBERED: usize = 4;
+
+/// Where something was published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    kind: String,
+    path: PathBuf,
+    owner: Option<String>,
+    group: Option<String>,
+    hosts: BTreeMap<String, Vec<Mark>>,
+}
+
+/// A token that was published, without the token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Mark {
+    fingerprint: String,
+    expires: Timestamp,
+}
+
+impl Record {
+    fn of(spec: &OutputSpec) -> Self {
+        Self {
+            kind: spec.kind.word().to_owned(),
+            path: spec.path.clone(),
+            owner: spec.owner.clone(),
+            group: spec.group.clone(),
+            hosts: BTreeMap::new(),
+        }
+    }
+
+    fn is_of(&self, spec: &OutputSpec) -> bool {
+        self.kind == spec.kind.word() && self.path == spec.path && self.owner == spec.owner
+    }
+
+    /// The settings with which it can be withdrawn.
+    pub fn spec(&self, name: &str) -> Option<OutputSpec> {
+        Some(OutputSpec {
+            name: name.to_owned(),
+            kind: OutputKind::ALL.iter().copied().find(|kind| kind.word() == self.kind)?,
+            path: self.path.clone(),
+            owner: self.owner.clone(),
+            group: self.group.clone(),
+            mode: None,
+            registries: Vec::new(),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct File {
+    version: u32,
+    outputs: BTreeMap<String, Record>,
+}
+
+/// The ledger. Fingerprints only, no credentials.
+#[derive(Debug)]
+pub struct Ledger {
+    path: PathBuf,
+    outputs: BTreeMap<String, Record>,
+}
+
+impl Ledger {
+    /// Reads the ledger of a state directory. One that can't be understood is set aside and said.
+    pub fn load(state_directory: &Path) -> (Self, Option<Problem>) {
+        let path = state_directory.join("outputs.json");
+        let (outputs, problem) = match fs::read(&path) {
+            Ok(text) => match serde_json::from_slice::<File>(&text) {
+                Ok(file) if file.version == VERSION => (file.outputs, None),
+                _ => {
+                    let aside = path.with_extension("json.bad");
+                    let _ = fs::rename(&path, &aside);
+                    let detail = format!("{}: set aside as {}", path.display(), aside.display());
+                    (BTreeMap::new(), Some(Problem::new(Reason::StateCorrupt, detail)))
+                }
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (BTreeMap::new(), None),
+            Err(error) => {
+                let detail = format!("{}: {error}", path.display());
+                (BTreeMap::new(), Some(Problem::new(Reason::StateUnreadable, detail)))
+            }
+        };
+        (Self { path, outputs }, problem)
+    }
+
+    /// What may be taken out of an output: everything of ours for hosts that are no longer
+    /// published there, and what has expired. A credential that still works is never in it.
+    pub fn withdrawable(&self, spec: &OutputSpec, hosts: &[String], now: Timestamp) -> Ownership {
+        let Some(record) = self.outputs.get(&spec.name).filter(|record| record.is_of(spec)) else {
+            return Ownership::new();
+        };
+        let mut all = Ownership::new();
+        for (host, marks) in &record.hosts {
+            let gone = !hosts.contains(host);
+            let marks = marks.iter().filter(|mark| gone || mark.expires <= now);
+            let fingerprints: Vec<String> = marks.map(|mark| mark.fingerprint.clone()).collect();
+            if !fingerprints.is_empty() {
+                all.insert(host.clone(), fingerprints);
+            }
+        }
+        all
+    }
+
+    /// Outputs in which something of ours may stand that no settings speak of any more.
+    pub fn strays(&self, configured: &[OutputSpec]) -> Vec<(String, Record)> {
+        let known = |record: &Record| configured.iter().any(|spec| record.is_of(spec));
+        let strays = self.outputs.iter().filter(|(_, record)| !known(record));
+        strays.map(|(name, record)| (name.clone(), record.clone())).collect()
+    }
+
+    /// Notes that these entries are about to be published: before they are, so that a kill in
+    /// between leaves no entry that nobody knows of.
+    pub fn intend(&mut self, spec: &OutputSpec, entries: &Entries) -> Result<(), Problem> {
+        let record = self.outputs.entry(spec.name.clone()).or_insert_with(|| Record::of(spec));
+        if !record.is_of(spec) {
+            *record = Record::of(spec);
+        }
+        let mut changed = false;
+        for (host, token) in entries {
+            let known = record.hosts.entry(host.clone()).or_default();
+            let mark = Mark { fingerprint: token.secret.fingerprint(), expires: token.expires };
+            if known.last() != Some(&mark) {
+                known.retain(|other| other.fingerprint != mark.fingerprint);
+                known.push(mark);
+                let excess = known.len().saturating_sub(REMEMBERED);
+                known.drain(..excess);
+                changed = true;
+            }
+        }
+        if changed { self.save() } else { Ok(()) }
+    }
+
+    /// Notes that nothing of ours is left for hosts other than these.
+    pub fn settle(&mut self, name: &str, left: &[String]) -> Result<(), Problem> {
+        let Some(record) = self.outputs.get_mut(name) else {
+            return Ok(());
+        };
+        let before = record.hosts.len();
+        record.hosts.retain(|host, _| left.contains(host));
+        let changed = record.hosts.len() != before;
+        if record.hosts.is_empty() {
+            self.outputs.remove(name);
+        }
+        if changed { self.save() } else { Ok(()) }
+    }
+
+    fn save(&self) -> Result<(), Problem> {
+        self.write().map_err(|error| {
+            Problem::new(Reason::StateUnwritable, format!("{}: {error}", self.path.display()))
+        })
+    }
+
+    fn write(&self) -> io::Result<()> {
+        let text = serde_json::to_vec(&File { version: VERSION, outputs: self.outputs.clone() })?;
+        if let Some(folder) = self.path.parent() {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+        let temporary = self.path.with_extension("json.new");
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        fs::rename(&temporary, &self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+
+    use super::*;
+    use crate::model::token::{AuthorizationToken, Token};
+
+    fn spec(path: &str) -> OutputSpec {
+        OutputSpec {
+            name: "out".into(),
+            kind: OutputKind::DockerConfig,
+            path: path.into(),
+            owner: None,
+            group: None,
+            mode: None,
+            registries: Vec::new(),
+        }
+    }
+
+    fn entries(password: &str) -> Entries {
+        let secret = AuthorizationToken::of("AWS", &SecretString::from(password));
+        let token = Token { secret, minted: Timestamp::UNIX_EPOCH, expires: Timestamp::MAX };
+        Entries::from([("h".to_owned(), token)])
+    }
+
+    #[test]
+    fn what_was_published_is_known_after_a_restart_and_without_its_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut ledger, _) = Ledger::load(folder.path());
+        for password in ["a", "b", "c", "d", "e"] {
+            ledger.intend(&spec("/x"), &entries(password)).unwrap();
+        }
+        let (again, problem) = Ledger::load(folder.path());
+        assert_eq!(problem, None);
+        let now = Timestamp::UNIX_EPOCH;
+        assert_eq!(again.withdrawable(&spec("/x"), &[], now)["h"].len(), REMEMBERED);
+        assert_eq!(again.withdrawable(&spec("/x"), &["h".into()], now), Ownership::new());
+        assert_eq!(again.withdrawable(&spec("/x"), &["h".into()], Timestamp::MAX).len(), 1);
+        assert_eq!(again.withdrawable(&spec("/y"), &[], now), Ownership::new());
+        assert_eq!(again.strays(&[spec("/y")]).len(), 1);
+        assert!(again.strays(&[spec("/x")]).is_empty());
+        let text = fs::read_to_string(folder.path().join("outputs.json")).unwrap();
+        assert!(!text.contains("QVdT"), "{text}");
+    }
+
+    #[test]
+    fn a_ledger_that_is_not_understood_is_set_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("outputs.json"), "{").unwrap();
+        let (ledger, problem) = Ledger::load(folder.path());
+        assert_eq!(problem.unwrap().reason, Reason::StateCorrupt);
+        assert!(ledger.strays(&[]).is_empty());
+        assert!(folder.path().join("outputs.json.bad").exists());
+    }
+}
