@@ -1,3 +1,8 @@
 //! What is shown: metrics, status, logs, health.
 
+pub mod http;
+pub mod log;
+pub mod metrics;
 pub mod pulse;
+pub mod status;
+pub mod web_config;

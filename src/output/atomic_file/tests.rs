@@ -123,7 +123,7 @@ fn what_a_killed_process_left_is_removed_once_it_is_old() {
     for path in [&old, &new, &foreign] {
         fs::write(path, "secret").unwrap();
     }
-    let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    let hour_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
     fs::File::options().write(true).open(&old).unwrap().set_modified(hour_ago).unwrap();
     add(&path, "a");
     assert!(!old.exists() && new.exists() && foreign.exists());

@@ -1,0 +1,339 @@
+//! Every metric, in one struct with a registry of its own.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use prometheus::{
+    Encoder as _, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry,
+    TextEncoder, core::Collector, process_collector::ProcessCollector,
+};
+
+use crate::model::{principal::Principal, reason::Reason};
+
+const PREFIX: &str = "ecr_warden";
+
+/// Seconds: from a local file to a call that nearly times out.
+const BUCKETS: [f64; 8] = [0.001, 0.005, 0.025, 0.1, 0.5, 2.0, 10.0, 60.0];
+
+/// The metrics. What is unknown is absent, never 0.
+pub struct Metrics {
+    registry: Registry,
+    config_ok: Gauge,
+    config_time: Gauge,
+    token_expiry: GaugeVec,
+    token_refreshes: IntCounterVec,
+    token_success: GaugeVec,
+    credentials_expiry: GaugeVec,
+    identity_info: GaugeVec,
+    clock_skew: GaugeVec,
+    output_expiry: GaugeVec,
+    output_in_sync: GaugeVec,
+    output_writes: IntCounterVec,
+    output_repairs: IntCounterVec,
+    job_runs: IntCounterVec,
+    job_success: GaugeVec,
+    job_duration: HistogramVec,
+    api_requests: IntCounterVec,
+    api_duration: HistogramVec,
+}
+
+/// Registers metrics and notes them for the reference.
+struct Maker {
+    registry: Registry,
+}
+
+impl Maker {
+    fn add<C: Collector + Clone + 'static>(
+        &self,
+        made: prometheus::Result<C>,
+    ) -> prometheus::Result<C> {
+        let made = made?;
+        self.registry.register(Box::new(made.clone()))?;
+        Ok(made)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<Gauge> {
+        self.add(Gauge::with_opts(Opts::new(format!("{PREFIX}_{name}"), help)))
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
+        self.add(GaugeVec::new(Opts::new(format!("{PREFIX}_{name}"), help), labels))
+    }
+
+    fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> prometheus::Result<IntCounterVec> {
+        self.add(IntCounterVec::new(Opts::new(format!("{PREFIX}_{name}"), help), labels))
+    }
+
+    fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> prometheus::Result<HistogramVec> {
+        let opts = HistogramOpts::new(format!("{PREFIX}_{name}"), help).buckets(BUCKETS.to_vec());
+        self.add(HistogramVec::new(opts, labels))
+    }
+}
+
+impl Metrics {
+    /// Makes and registers all of them; fails only on a defect (two of one name).
+    pub fn new() -> prometheus::Result<Self> {
+        let make = Maker { registry: Registry::new() };
+        let build = make.gauges("build_info", "The version that runs; always 1.", &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+        make.registry.register(Box::new(ProcessCollector::for_self()))?;
+        Ok(Self {
+            config_ok: make.gauge("config_last_reload_successful", "Whether the configuration was valid when it was last read.")?,
+            config_time: make.gauge("config_last_reload_success_timestamp_seconds", "When a valid configuration was last taken over.")?,
+            token_expiry: make.gauges("token_expiry_timestamp_seconds", "When the published token dies; absent when there is none.", &["identity", "region"])?,
+            token_refreshes: make.counters("token_refreshes_total", "Attempts to get a new token, by result (ok, failed) and reason.", &["identity", "region", "result", "reason"])?,
+            token_success: make.gauges("token_last_refresh_success_timestamp_seconds", "When the last new token was published.", &["identity", "region"])?,
+            credentials_expiry: make.gauges("identity_credentials_expiry_timestamp_seconds", "When the AWS credentials behind an identity expire; absent when they don't say.", &["identity"])?,
+            identity_info: make.gauges("identity_info", "Whom STS says an identity is; always 1, absent when unknown.", &["identity", "account", "principal"])?,
+            clock_skew: make.gauges("clock_skew_seconds", "How far this host's clock is ahead of AWS's, by the Date header of the last answer.", &[])?,
+            output_expiry: make.gauges("output_expiry_timestamp_seconds", "When the credential dies that the consumer sees, read back from where it reads it; absent when it sees none of ours.", &["output", "registry"])?,
+            output_in_sync: make.gauges("output_in_sync", "Whether the consumer sees the current token.", &["output", "registry"])?,
+            output_writes: make.counters("output_writes_total", "Writes of an output, by result (ok, failed) and reason.", &["output", "result", "reason"])?,
+            output_repairs: make.counters("output_repairs_total", "Entries of ours that were removed or changed by others and put back.", &["output"])?,
+            job_runs: make.counters("job_runs_total", "Runs of a job, by result (ok, bad, unknown).", &["name", "result"])?,
+            job_success: make.gauges("job_last_success_timestamp_seconds", "When a job last ended well.", &["name"])?,
+            job_duration: make.histograms("job_duration_seconds", "How long a job's run took.", &["name"])?,
+            api_requests: make.counters("api_requests_total", "Calls to AWS, by result (ok or a reason).", &["service", "operation", "result"])?,
+            api_duration: make.histograms("api_request_duration_seconds", "How long a call to AWS took.", &["service", "operation"])?,
+            registry: make.registry,
+        })
+    }
+
+    /// The text format, version 0.0.4.
+    pub fn render(&self) -> String {
+        let mut text = Vec::new();
+        // Writing to memory does not fail.
+        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// A configuration was read.
+    pub fn config_read(&self, valid: bool, now: Timestamp) {
+        self.config_ok.set(f64::from(u8::from(valid)));
+        if valid {
+            self.config_time.set(seconds(now));
+        }
+    }
+
+    /// The published token's death, or that there is none.
+    pub fn token(&self, identity: &str, region: &str, expires: Option<Timestamp>) {
+        set(&self.token_expiry, &[identity, region], expires.map(seconds));
+    }
+
+    /// A refresh was attempted.
+    pub fn refreshed(
+        &self,
+        identity: &str,
+        region: &str,
+        result: Result<(), Reason>,
+        now: Timestamp,
+    ) {
+        let (word, reason) = words(result);
+        self.token_refreshes.with_label_values(&[identity, region, word, reason]).inc();
+        if result.is_ok() {
+            self.token_success.with_label_values(&[identity, region]).set(seconds(now));
+        }
+    }
+
+    /// A token is no longer kept.
+    pub fn forget_token(&self, identity: &str, region: &str) {
+        let _ = self.token_expiry.remove_label_values(&[identity, region]);
+        let _ = self.token_success.remove_label_values(&[identity, region]);
+    }
+
+    /// Who an identity is, and when its credentials expire.
+    pub fn identity(
+        &self,
+        identity: &str,
+        before: Option<&Principal>,
+        now: Option<&Principal>,
+        expires: Option<Timestamp>,
+    ) {
+        if let Some(before) = before.filter(|before| now != Some(before)) {
+            let _ =
+                self.identity_info.remove_label_values(&[identity, &before.account, &before.arn]);
+        }
+        if let Some(now) = now {
+            self.identity_info.with_label_values(&[identity, &now.account, &now.arn]).set(1.0);
+        }
+        set(&self.credentials_expiry, &[identity], expires.map(seconds));
+    }
+
+    /// The measured clock.
+    pub fn clock_skew(&self, ahead: f64) {
+        self.clock_skew.with_label_values::<&str>(&[]).set(ahead);
+    }
+
+    /// What a consumer sees.
+    pub fn output(
+        &self,
+        output: &str,
+        registry: &str,
+        expires: Option<Timestamp>,
+        in_sync: Option<bool>,
+    ) {
+        set(&self.output_expiry, &[output, registry], expires.map(seconds));
+        set(
+            &self.output_in_sync,
+            &[output, registry],
+            in_sync.map(|in_sync| f64::from(u8::from(in_sync))),
+        );
+    }
+
+    /// An output was written, or could not be.
+    pub fn wrote(&self, output: &str, result: Result<(), Reason>) {
+        let (word, reason) = words(result);
+        self.output_writes.with_label_values(&[output, word, reason]).inc();
+    }
+
+    /// An entry was put back.
+    pub fn repaired(&self, output: &str) {
+        self.output_repairs.with_label_values(&[output]).inc();
+    }
+
+    /// A job has run.
+    pub fn job(&self, name: &str, word: &str, took: Duration, now: Timestamp) {
+        self.job_runs.with_label_values(&[name, word]).inc();
+        self.job_duration.with_label_values(&[name]).observe(took.as_secs_f64());
+        if word == "ok" {
+            self.job_success.with_label_values(&[name]).set(seconds(now));
+        }
+    }
+
+    /// A job is gone.
+    pub fn forget_job(&self, name: &str) {
+        let _ = self.job_success.remove_label_values(&[name]);
+        let _ = self.job_duration.remove_label_values(&[name]);
+    }
+
+    /// A call to AWS has ended.
+    pub fn api(&self, service: &str, operation: &str, result: &str, took: Duration) {
+        self.api_requests.with_label_values(&[service, operation, result]).inc();
+        self.api_duration.with_label_values(&[service, operation]).observe(took.as_secs_f64());
+    }
+}
+
+fn set(gauge: &GaugeVec, labels: &[&str], value: Option<f64>) {
+    match value {
+        Some(value) => gauge.with_label_values(labels).set(value),
+        None => {
+            let _ = gauge.remove_label_values(labels);
+        }
+    }
+}
+
+fn words(result: Result<(), Reason>) -> (&'static str, &'static str) {
+    match result {
+        Ok(()) => ("ok", ""),
+        Err(reason) => ("failed", reason.code()),
+    }
+}
+
+fn seconds(at: Timestamp) -> f64 {
+    #[allow(clippy::cast_precision_loss)]
+    let seconds = at.as_millisecond() as f64 / 1000.0;
+    seconds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled() -> Metrics {
+        let metrics = Metrics::new().unwrap();
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let who = Principal {
+            account: "210987654321".into(),
+            arn: "arn:aws:sts::210987654321:assumed-role/host/i-1".into(),
+            unique_id: "AROA:i-1".into(),
+        };
+        metrics.config_read(true, now);
+        metrics.token("default", "eu-west-1", Some(now));
+        metrics.refreshed("default", "eu-west-1", Ok(()), now);
+        metrics.refreshed("default", "eu-west-1", Err(Reason::Throttled), now);
+        metrics.identity("default", None, Some(&who), Some(now));
+        metrics.clock_skew(-3.0);
+        metrics.output("docker", "images", Some(now), Some(true));
+        metrics.wrote("docker", Ok(()));
+        metrics.repaired("docker");
+        metrics.job("token:default:eu-west-1", "ok", Duration::from_millis(30), now);
+        metrics.api("ecr", "GetAuthorizationToken", "ok", Duration::from_millis(30));
+        metrics
+    }
+
+    /// The text without the process's own figures, which differ from run to run.
+    fn stable(text: &str) -> String {
+        let own = |line: &&str| !line.contains("process_");
+        let version = env!("CARGO_PKG_VERSION");
+        text.lines()
+            .filter(own)
+            .fold(String::new(), |all, line| all + &line.replace(version, "VERSION") + "\n")
+    }
+
+    /// `docs/metrics.md`, from the descriptions of a filled registry.
+    fn reference(text: &str) -> String {
+        let mut page = String::from(
+            "# Metrics reference\n\nGenerated from `src/observe/metrics.rs`. The standard `process_*` metrics are there too.\n\n| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n",
+        );
+        let mut help = "";
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("# HELP ") {
+                help = rest.split_once(' ').map_or("", |(_, help)| help);
+            }
+            if let Some((name, kind)) =
+                line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' '))
+            {
+                let sample = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+                let labels: Vec<&str> = sample
+                    .split_once('{')
+                    .map(|(_, rest)| {
+                        rest.split("\",")
+                            .filter_map(|pair| Some(pair.split_once("=\"")?.0))
+                            .collect()
+                    })
+                    .unwrap_or_default();
+                let labels: Vec<&str> = labels.into_iter().filter(|label| *label != "le").collect();
+                page += &format!("| `{name}` | {kind} | {} | {help} |\n", labels.join(", "));
+            }
+        }
+        page
+    }
+
+    fn golden(path: &str, text: &str) {
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(path, text).unwrap();
+        }
+        assert_eq!(
+            std::fs::read_to_string(path).unwrap(),
+            text,
+            "{path}: run with UPDATE_GOLDEN=1"
+        );
+    }
+
+    #[test]
+    fn the_whole_text_is_as_published_and_the_reference_is_not_stale() {
+        let text = stable(&filled().render());
+        golden("tests/golden/metrics.txt", &text);
+        golden("docs/metrics.md", &reference(&text));
+    }
+
+    #[test]
+    fn what_is_unknown_is_absent_and_never_zero() {
+        let metrics = filled();
+        metrics.token("default", "eu-west-1", None);
+        metrics.output("docker", "images", None, None);
+        let text = metrics.render();
+        assert!(!text.contains("token_expiry_timestamp_seconds{"), "{text}");
+        assert!(!text.contains("output_in_sync{"), "{text}");
+    }
+}
