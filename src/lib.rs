@@ -8,6 +8,8 @@ pub mod aws;
 pub mod cli;
 /// Configuration files to validated settings.
 pub mod config;
+/// The one place that knows every part.
+pub mod daemon;
 /// Which host this is.
 pub mod host;
 /// The vocabulary: registries, tokens, outcomes, reasons.

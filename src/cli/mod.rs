@@ -1,3 +1,77 @@
-//! One file a subcommand.
+//! One file a subcommand. Exit codes: 0 fine, 1 the thing asked about is not fine, 2 it could not
+//! be asked, 3 undecided.
 
 pub mod check;
+pub mod refresh;
+pub mod run;
+pub mod setup;
+pub mod status;
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, dropin::Sources, settings::Loaded};
+
+/// Keeps Amazon ECR credentials fresh on this host, and says why when a pull would fail.
+#[derive(Debug, Parser)]
+#[command(name = "ecr-warden", version, max_term_width = 100)]
+pub struct Cli {
+    /// A configuration file or folder in place of the default ones; may be given again.
+    #[arg(long, global = true, value_name = "PATH")]
+    pub config: Vec<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon.
+    Run,
+    /// Is the configuration right? Every mistake at once, or what is in force and where it came from.
+    Check(check::CheckArgs),
+    /// Mint and publish once, then exit.
+    Refresh,
+    /// The running daemon's view.
+    Status(status::StatusArgs),
+    /// Print what other programs need to work with this one.
+    #[command(subcommand)]
+    Setup(setup::SetupCommand),
+}
+
+/// Does what the command line says; the exit code.
+pub fn dispatch(cli: Cli, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    match cli.command {
+        Command::Run => run::run(cli.config, err),
+        Command::Check(args) => check::run(&args, cli.config, out),
+        Command::Refresh => refresh::run(cli.config, out, err),
+        Command::Status(args) => status::run(&args, cli.config, out, err),
+        Command::Setup(command) => setup::run(&command, cli.config, out, err),
+    }
+}
+
+/// The configuration, or every mistake on standard error.
+fn load(paths: Vec<PathBuf>, err: &mut dyn Write) -> io::Result<Option<(Sources, Loaded)>> {
+    let sources = Sources::new(paths);
+    match config::load(&sources) {
+        Ok(loaded) => Ok(Some((sources, loaded))),
+        Err(mistakes) => {
+            check::report(&mistakes, false, err)?;
+            Ok(None)
+        }
+    }
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    // Two workers: a loop that is stuck on one leaves the other to answer /healthz.
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(8)
+        .enable_all()
+        .build()
+}

@@ -326,7 +326,8 @@ pub fn render(status: &Status, now: Timestamp) -> String {
         counted(status.outputs.len(), "output")
     );
     if let Some(next) = next {
-        let _ = write!(text, ", next refresh {}", distance(now, next));
+        let due = if next >= now { "next refresh" } else { "refresh due" };
+        let _ = write!(text, ", {due} {}", distance(now, next));
     }
     text.push('\n');
     if let Some(reason) = &status.reason {

@@ -25,6 +25,9 @@ use crate::{
 /// A filesystem that has not answered by then is stuck.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The first token is waited for so long before its absence is said.
+const FIRST_TOKEN: Duration = Duration::from_secs(5);
+
 /// After a failure it is tried again after so long at the latest.
 const RETRY: Duration = Duration::from_secs(60);
 
@@ -80,13 +83,15 @@ pub struct OutputJob {
     /// The work that is under way, perhaps on a filesystem that hangs.
     working: Option<(Entries, oneshot::Receiver<Answer>)>,
     last: Entries,
+    /// The first token may be on its way: its absence is said at the second look.
+    patient: bool,
 }
 
 impl OutputJob {
     /// A job that has done nothing yet.
     pub fn new(spec: OutputSpec, hosts: Arc<Mutex<Vec<String>>>, tools: Tools) -> Self {
         let name = format!("output:{}", spec.name);
-        Self { spec, name, hosts, tools, working: None, last: Entries::new() }
+        Self { spec, name, hosts, tools, working: None, last: Entries::new(), patient: true }
     }
 
     /// The unexpired tokens of this output's hosts.
@@ -101,6 +106,13 @@ impl OutputJob {
         tokens.collect()
     }
 
+    /// Says at the first look already that there is no token.
+    #[must_use]
+    pub fn impatient(mut self) -> Self {
+        self.patient = false;
+        self
+    }
+
     fn configured(&self) -> Vec<String> {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -108,6 +120,10 @@ impl OutputJob {
     async fn look(&mut self) -> Outcome {
         if self.working.is_none() {
             let wanted = self.wanted();
+            let patient = std::mem::replace(&mut self.patient, false);
+            if patient && wanted.is_empty() && !self.configured().is_empty() {
+                return Outcome::ok(Again::In(FIRST_TOKEN));
+            }
             let ours = {
                 let mut ledger = self.tools.ledger.lock().unwrap_or_else(PoisonError::into_inner);
                 // A ledger that can't be kept must not stop the publication; the store says it.

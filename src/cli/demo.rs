@@ -1,0 +1,1 @@
+//! `ecr-warden demo`: placeholder.

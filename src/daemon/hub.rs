@@ -1,0 +1,267 @@
+//! Where what the jobs tell comes together: metrics, status, and the board of tokens.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::{Notify, watch};
+use tracing::warn;
+
+use crate::{
+    aws::CallObserver,
+    model::{clock::Clock, reason::Reason},
+    observe::{metrics::Metrics, status},
+    output::{
+        Seen,
+        job::{Board, OutputReport, OutputWatcher},
+    },
+    schedule::driver::{Recorder, Run},
+    token::keeper::{KeeperKey, Report, Watcher},
+};
+
+/// A clock that is further off than this will soon be refused by AWS.
+const WORRYING_SKEW: f64 = 60.0;
+
+/// The hub.
+pub(super) struct Hub {
+    /// The metrics.
+    pub(super) metrics: Arc<Metrics>,
+    /// The status.
+    pub(super) status: Arc<status::Board>,
+    /// The wall clock.
+    pub(super) clock: Arc<dyn Clock>,
+    /// The tokens by registry host, for the outputs.
+    pub(super) board: watch::Sender<Board>,
+    /// Something changed that STATUS and READY depend on.
+    pub(super) changed: Notify,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    reports: BTreeMap<KeeperKey, Report>,
+    hosts: BTreeMap<KeeperKey, Vec<String>>,
+    /// Registry names by host.
+    names: BTreeMap<String, String>,
+    /// What metrics were set for an output: registry names.
+    shown: BTreeMap<String, Vec<String>>,
+    skewed: bool,
+}
+
+impl Hub {
+    /// A hub that has been told nothing.
+    pub(super) fn new(metrics: Arc<Metrics>, clock: Arc<dyn Clock>) -> Arc<Self> {
+        Arc::new(Self {
+            metrics,
+            status: Arc::new(status::Board::new(clock.now())),
+            clock,
+            board: watch::Sender::default(),
+            changed: Notify::new(),
+            state: Mutex::default(),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over which hosts each keeper serves, and what their registries are called.
+    pub(super) fn configure(
+        &self,
+        hosts: BTreeMap<KeeperKey, Vec<String>>,
+        names: BTreeMap<String, String>,
+    ) {
+        let mut state = self.state();
+        let gone: Vec<KeeperKey> =
+            state.reports.keys().filter(|key| !hosts.contains_key(*key)).cloned().collect();
+        for key in &gone {
+            self.metrics.forget_token(&key.identity, key.region_label());
+            if let Some(report) = state.reports.remove(key) {
+                self.metrics.identity(&key.identity, report.principal.as_ref(), None, None);
+            }
+        }
+        self.status.retain(
+            |token| {
+                hosts
+                    .keys()
+                    .any(|key| key.identity == token.identity && key.region_label() == token.region)
+            },
+            |_| true,
+        );
+        state.hosts = hosts;
+        state.names = names;
+        self.publish(&state);
+    }
+
+    /// Forgets an output that is no longer configured.
+    pub(super) fn forget_output(&self, name: &str) {
+        let shown = self.state().shown.remove(name).unwrap_or_default();
+        for registry in shown {
+            self.metrics.output(name, &registry, None, None);
+        }
+        self.status.retain(|_| true, |output| output.name != name);
+    }
+
+    fn publish(&self, state: &State) {
+        let mut board = Board::new();
+        for (key, hosts) in &state.hosts {
+            let token = state.reports.get(key).and_then(|report| report.token.as_ref());
+            if let Some(token) = token {
+                board.extend(hosts.iter().map(|host| (host.clone(), token.clone())));
+            }
+        }
+        self.board.send_if_modified(|current| {
+            let differs = *current != board;
+            if differs {
+                *current = board;
+            }
+            differs
+        });
+    }
+}
+
+impl Watcher for Hub {
+    fn report(&self, key: &KeeperKey, report: &Report) {
+        let region = key.region_label();
+        let mut state = self.state();
+        let before = state.reports.get(key).and_then(|report| report.principal.clone());
+        self.metrics.token(&key.identity, region, report.token.as_ref().map(|token| token.expires));
+        self.metrics.identity(
+            &key.identity,
+            before.as_ref(),
+            report.principal.as_ref(),
+            report.credentials_expire,
+        );
+        self.status.token(&key.identity, region, |line| {
+            line.principal = report.principal.as_ref().map(|who| who.arn.clone());
+            line.minted = report.token.as_ref().map(|token| token.minted);
+            line.expires = report.token.as_ref().map(|token| token.expires);
+            line.next_refresh = report.next_refresh;
+            line.reason = report.problem.as_ref().map(Into::into);
+            line.principal_reason = report.principal_problem.as_ref().map(Into::into);
+        });
+        state.reports.insert(key.clone(), report.clone());
+        self.publish(&state);
+    }
+
+    fn refreshed(&self, key: &KeeperKey, result: Result<(), Reason>) {
+        self.metrics.refreshed(&key.identity, key.region_label(), result, self.clock.now());
+    }
+}
+
+impl OutputWatcher for Hub {
+    fn report(&self, output: &str, report: &OutputReport) {
+        let mut state = self.state();
+        let mut by_registry: BTreeMap<String, (Option<jiff::Timestamp>, bool)> = BTreeMap::new();
+        for (host, seen) in &report.hosts {
+            let registry = state.names.get(host).cloned().unwrap_or_else(|| host.clone());
+            let expires = match seen {
+                Seen::Ours { expires } => Some(*expires),
+                Seen::NotOurs(_) => None,
+            };
+            // The worst of a registry's host names counts.
+            let entry = by_registry.entry(registry).or_insert((expires, true));
+            entry.0 = entry.0.and_then(|earlier| Some(earlier.min(expires?)));
+            entry.1 &= expires.is_some();
+        }
+        for gone in state.shown.remove(output).unwrap_or_default() {
+            if !by_registry.contains_key(&gone) {
+                self.metrics.output(output, &gone, None, None);
+            }
+        }
+        for (registry, (expires, in_sync)) in &by_registry {
+            self.metrics.output(output, registry, *expires, Some(*in_sync));
+        }
+        state.shown.insert(output.to_owned(), by_registry.into_keys().collect());
+        drop(state);
+        self.status.output(output, |line| {
+            line.looked = true;
+            line.reason = report.problem.as_ref().map(Into::into);
+            line.warnings = report.warnings.iter().map(Into::into).collect();
+            if report.problem.is_none() || !report.hosts.is_empty() {
+                line.hosts = report
+                    .hosts
+                    .iter()
+                    .map(|(host, seen)| {
+                        let seen = match seen {
+                            Seen::Ours { expires } => {
+                                status::Host { expires: Some(*expires), reason: None }
+                            }
+                            Seen::NotOurs(problem) => {
+                                status::Host { expires: None, reason: Some(problem.into()) }
+                            }
+                        };
+                        (host.clone(), seen)
+                    })
+                    .collect();
+            }
+        });
+    }
+
+    fn wrote(&self, output: &str, result: Result<(), Reason>) {
+        self.metrics.wrote(output, result);
+    }
+
+    fn repaired(&self, output: &str) {
+        self.metrics.repaired(output);
+    }
+}
+
+impl Recorder for Hub {
+    fn started(&self, job: &str) {
+        let now = self.clock.now();
+        self.status.job(job, |line| line.running_since = Some(now));
+    }
+
+    fn ended(&self, run: &Run<'_>) {
+        let now = self.clock.now();
+        let word = run.verdict.word();
+        self.metrics.job(run.job, word, run.took, now);
+        self.status.job(run.job, |line| {
+            line.running_since = None;
+            line.verdict = Some(word.to_owned());
+            line.last = Some(now);
+            if word == "ok" {
+                line.last_success = Some(now);
+            }
+            let next = run.next.and_then(|pause| jiff::SignedDuration::try_from(pause).ok());
+            line.next = next.and_then(|pause| now.checked_add(pause).ok());
+            line.failures = run.failures;
+            line.reason = run.verdict.problem().map(Into::into);
+        });
+        self.changed.notify_one();
+    }
+
+    fn forgotten(&self, job: &str) {
+        self.metrics.forget_job(job);
+        self.status.forget_job(job);
+    }
+}
+
+impl CallObserver for Hub {
+    fn call(
+        &self,
+        service: &'static str,
+        operation: &'static str,
+        result: &'static str,
+        took: Duration,
+    ) {
+        self.metrics.api(service, operation, result, took);
+    }
+
+    fn clock_skew(&self, ahead: f64) {
+        self.metrics.clock_skew(ahead);
+        let skewed = ahead.abs() >= WORRYING_SKEW;
+        let before = std::mem::replace(&mut self.state().skewed, skewed);
+        if skewed && !before {
+            let reason = Reason::ClockSkew;
+            warn!(
+                reason = reason.code(),
+                remedy = reason.remedy(),
+                "this host's clock is {ahead:+.0} s off AWS's"
+            );
+        }
+    }
+}
