@@ -291,16 +291,15 @@ impl Daemon {
         self.apply_outputs().await;
         let specs = self.settings.outputs.clone();
         *self.configured.lock().unwrap_or_else(PoisonError::into_inner) = specs;
-        match &self.strays {
-            Some(strays) => strays.wake.wake(),
-            None => {
-                let job = Strays {
-                    ledger: Arc::clone(&self.ledger),
-                    configured: Arc::clone(&self.configured),
-                    prefix: self.settings.daemon.host_prefix.clone(),
-                };
-                self.strays = Some(self.driver.spawn(Box::new(job), Wake::default(), None));
-            }
+        if let Some(strays) = &self.strays {
+            strays.wake.wake()
+        } else {
+            let job = Strays {
+                ledger: Arc::clone(&self.ledger),
+                configured: Arc::clone(&self.configured),
+                prefix: self.settings.daemon.host_prefix.clone(),
+            };
+            self.strays = Some(self.driver.spawn(Box::new(job), Wake::default(), None));
         }
         if metrics_changed {
             if let Some((handle, stop)) = self.listen.take() {

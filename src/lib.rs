@@ -20,6 +20,9 @@ pub mod observe;
 pub mod oci;
 /// Where tokens are published.
 pub mod output;
+/// AWS and a registry on loopback.
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 /// Jobs and the driver that runs them.
 pub mod schedule;
 /// Notifications to systemd.

@@ -1,6 +1,8 @@
 //! The configuration as its users see it: what is shipped is valid, each mistake is told in one
 //! line with its place, and all of them at once.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{
     fs,
     path::{Path, PathBuf},

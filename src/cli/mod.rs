@@ -2,6 +2,8 @@
 //! be asked, 3 undecided.
 
 pub mod check;
+#[cfg(feature = "sandbox")]
+pub mod demo;
 pub mod refresh;
 pub mod run;
 pub mod setup;
@@ -42,6 +44,13 @@ pub enum Command {
     /// Print what other programs need to work with this one.
     #[command(subcommand)]
     Setup(setup::SetupCommand),
+    /// The daemon at work against a built-in AWS and registry: no account needed.
+    #[cfg(feature = "sandbox")]
+    Demo(demo::DemoArgs),
+    /// Only the built-in AWS and registry, for tests.
+    #[cfg(feature = "sandbox")]
+    #[command(hide = true)]
+    Sandbox(demo::SandboxArgs),
 }
 
 /// Does what the command line says; the exit code.
@@ -52,6 +61,10 @@ pub fn dispatch(cli: Cli, out: &mut dyn Write, err: &mut dyn Write) -> io::Resul
         Command::Refresh => refresh::run(cli.config, out, err),
         Command::Status(args) => status::run(&args, cli.config, out, err),
         Command::Setup(command) => setup::run(&command, cli.config, out, err),
+        #[cfg(feature = "sandbox")]
+        Command::Demo(args) => demo::run(&args, out),
+        #[cfg(feature = "sandbox")]
+        Command::Sandbox(args) => demo::serve(&args, out),
     }
 }
 

@@ -9,8 +9,11 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::load;
-use crate::{daemon, observe::status};
+use crate::{
+    config::{self, dropin::Sources},
+    daemon,
+    observe::status,
+};
 
 /// The flags of `status`.
 #[derive(Debug, clap::Args)]
@@ -23,13 +26,12 @@ pub struct StatusArgs {
 /// 0: all is fine; 1: something is not; 2: the daemon could not be asked; 3: something is unknown.
 pub fn run(
     args: &StatusArgs,
-    config: Vec<PathBuf>,
+    paths: Vec<PathBuf>,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
-    let Some((_, loaded)) = load(config, err)? else {
-        return Ok(2);
-    };
+    // A mistake in a newer configuration must not hide the daemon that runs on the older one.
+    let (loaded, _) = config::load_anyway(&Sources::new(paths));
     let socket = daemon::socket_of(&loaded);
     let text = match ask(&socket, "/status") {
         Ok(text) => text,

@@ -94,7 +94,7 @@ impl Reader<'_> {
                     }
                 }
                 (Shape::List, DeValue::Array(items)) => {
-                    for item in items.iter() {
+                    for item in items {
                         if let DeValue::Table(keys) = item.get_ref() {
                             let at = Spanned::new(item.span(), name.get_ref().clone());
                             self.section(table, None, &at, keys);
@@ -215,7 +215,7 @@ fn read(key: &Key, value: &DeValue<'_>) -> Result<Value, String> {
         }
         (kind, DeValue::Array(items)) if kind.is_list() => {
             let mut list = Vec::new();
-            for item in items.iter() {
+            for item in items {
                 match item.get_ref() {
                     DeValue::String(text) if kind.accepts(text) => list.push(text.to_string()),
                     DeValue::String(text) => return Err(format!("a list with {text:?} in it")),

@@ -51,6 +51,13 @@ impl fmt::Display for Mistake {
 
 /// Reads, merges and validates: the settings, or every mistake at once.
 pub fn load(sources: &dropin::Sources) -> Result<settings::Loaded, Vec<Mistake>> {
+    let (loaded, mistakes) = load_anyway(sources);
+    if mistakes.is_empty() { Ok(loaded) } else { Err(mistakes) }
+}
+
+/// The same, for those who only look for the daemon: what is right of the settings, with all
+/// mistakes, sorted by place.
+pub fn load_anyway(sources: &dropin::Sources) -> (settings::Loaded, Vec<Mistake>) {
     let mut mistakes = Vec::new();
     let files = sources.files(&mut mistakes);
     let mut fragments = Vec::new();
@@ -60,11 +67,7 @@ pub fn load(sources: &dropin::Sources) -> Result<settings::Loaded, Vec<Mistake>>
         }
     }
     let loaded = settings::build(fragments, files, &mut mistakes);
-    if mistakes.is_empty() {
-        Ok(loaded)
-    } else {
-        mistakes.sort();
-        mistakes.dedup();
-        Err(mistakes)
-    }
+    mistakes.sort();
+    mistakes.dedup();
+    (loaded, mistakes)
 }

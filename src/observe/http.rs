@@ -100,13 +100,10 @@ pub async fn serve(
                 beat.answer();
                 continue;
             }
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(_) => {
-                    // Out of descriptors: not a hot loop.
-                    tokio::time::sleep(Duration::from_millis(200)).await;
-                    continue;
-                }
+            accepted = listener.accept() => if let Ok((stream, _)) = accepted { stream } else {
+                // Out of descriptors: not a hot loop.
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                continue;
             },
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
@@ -143,12 +140,9 @@ pub async fn serve_socket(listener: UnixListener, site: Arc<Site>, stop: Cancell
                 beat.answer();
                 continue;
             }
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(_) => {
-                    tokio::time::sleep(Duration::from_millis(200)).await;
-                    continue;
-                }
+            accepted = listener.accept() => if let Ok((stream, _)) = accepted { stream } else {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                continue;
             },
         };
         let (site, stop) = (Arc::clone(&site), stop.clone());

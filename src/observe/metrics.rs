@@ -303,7 +303,8 @@ mod tests {
                     })
                     .unwrap_or_default();
                 let labels: Vec<&str> = labels.into_iter().filter(|label| *label != "le").collect();
-                page += &format!("| `{name}` | {kind} | {} | {help} |\n", labels.join(", "));
+                use std::fmt::Write as _;
+                let _ = write!(page, "| `{name}` | {kind} | {} | {help} |\n", labels.join(", "));
             }
         }
         page

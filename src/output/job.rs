@@ -73,6 +73,13 @@ pub struct Tools {
 
 type Answer = (Result<Published, Problem>, Result<BTreeMap<String, Seen>, Problem>);
 
+/// One look, as it was begun: the hosts may be others when it ends.
+struct Work {
+    hosts: Vec<String>,
+    wanted: Entries,
+    answer: oneshot::Receiver<Answer>,
+}
+
 /// The job.
 pub struct OutputJob {
     spec: OutputSpec,
@@ -81,7 +88,7 @@ pub struct OutputJob {
     hosts: Arc<Mutex<Vec<String>>>,
     tools: Tools,
     /// The work that is under way, perhaps on a filesystem that hangs.
-    working: Option<(Entries, oneshot::Receiver<Answer>)>,
+    working: Option<Work>,
     last: Entries,
     /// The first token may be on its way: its absence is said at the second look.
     patient: bool,
@@ -94,14 +101,13 @@ impl OutputJob {
         Self { spec, name, hosts, tools, working: None, last: Entries::new(), patient: true }
     }
 
-    /// The unexpired tokens of this output's hosts.
-    fn wanted(&mut self) -> Entries {
+    /// The unexpired tokens of these hosts.
+    fn wanted(&mut self, hosts: &[String]) -> Entries {
         let now = self.tools.clock.now();
-        let hosts = self.configured();
         let board = self.tools.board.borrow_and_update();
-        let tokens = hosts.into_iter().filter_map(|host| {
-            let token = board.get(&host).filter(|token| !token.expired(now))?;
-            Some((host, token.clone()))
+        let tokens = hosts.iter().filter_map(|host| {
+            let token = board.get(host).filter(|token| !token.expired(now))?;
+            Some((host.clone(), token.clone()))
         });
         tokens.collect()
     }
@@ -119,24 +125,25 @@ impl OutputJob {
 
     async fn look(&mut self) -> Outcome {
         if self.working.is_none() {
-            let wanted = self.wanted();
+            let hosts = self.configured();
+            let wanted = self.wanted(&hosts);
             let patient = std::mem::replace(&mut self.patient, false);
-            if patient && wanted.is_empty() && !self.configured().is_empty() {
+            if patient && wanted.is_empty() && !hosts.is_empty() {
                 return Outcome::ok(Again::In(FIRST_TOKEN));
             }
             let ours = {
                 let mut ledger = self.tools.ledger.lock().unwrap_or_else(PoisonError::into_inner);
                 // A ledger that can't be kept must not stop the publication; the store says it.
                 let _ = ledger.intend(&self.spec, &wanted);
-                ledger.withdrawable(&self.spec, &self.configured(), self.tools.clock.now())
+                ledger.withdrawable(&self.spec, &hosts, self.tools.clock.now())
             };
-            self.working =
-                Some((wanted.clone(), start(Arc::clone(&self.tools.output), wanted, ours)));
+            let answer = start(Arc::clone(&self.tools.output), wanted.clone(), ours);
+            self.working = Some(Work { hosts, wanted, answer });
         }
-        let Some((wanted, mut answer)) = self.working.take() else {
+        let Some(mut work) = self.working.take() else {
             return Outcome::ok(Again::In(RETRY));
         };
-        let (published, seen) = match tokio::time::timeout(PATIENCE, &mut answer).await {
+        let (published, seen) = match tokio::time::timeout(PATIENCE, &mut work.answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => {
                 let problem = Problem::new(Reason::JobPanicked, "the thread that writes ended");
@@ -144,13 +151,13 @@ impl OutputJob {
             }
             Err(_) => {
                 // It goes on; no second one is started beside it.
-                self.working = Some((wanted, answer));
+                self.working = Some(work);
                 let detail = format!("no answer within {} s", PATIENCE.as_secs());
                 return self.failed(Problem::new(Reason::OutputStuck, detail));
             }
         };
         match published {
-            Ok(published) => self.succeeded(wanted, &published, seen),
+            Ok(published) => self.succeeded(&work, &published, seen),
             Err(problem) => {
                 self.tools.watcher.wrote(&self.spec.name, Err(problem.reason));
                 self.failed(problem)
@@ -160,25 +167,27 @@ impl OutputJob {
 
     fn succeeded(
         &mut self,
-        wanted: Entries,
+        work: &Work,
         published: &Published,
         seen: Result<BTreeMap<String, Seen>, Problem>,
     ) -> Outcome {
+        let Work { hosts, wanted, .. } = work;
         let mut change = None;
         if published.written {
             self.tools.watcher.wrote(&self.spec.name, Ok(()));
             // The same tokens as before, and yet something had to be written: it was put back.
-            let repaired = !published.set.is_empty() && self.last == wanted;
+            let repaired = !published.set.is_empty() && self.last == *wanted;
             if repaired {
                 self.tools.watcher.repaired(&self.spec.name);
             }
-            change = Some(tell(&self.spec, published, &wanted, repaired));
+            change = Some(tell(&self.spec, published, wanted, repaired));
         }
         {
             let mut ledger = self.tools.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-            let _ = ledger.settle(&self.spec.name, &self.configured());
+            let _ = ledger.settle(&self.spec.name, hosts);
         }
-        self.last.clone_from(&wanted);
+        self.last.clone_from(wanted);
+        let expected = hosts.len();
         let (hosts, mut problem) = match seen {
             Ok(hosts) => (hosts, None),
             Err(problem) => (BTreeMap::new(), Some(problem)),
@@ -187,7 +196,6 @@ impl OutputJob {
             Seen::NotOurs(problem) => Some(problem.clone()),
             Seen::Ours { .. } => None,
         });
-        let expected = self.configured().len();
         problem = problem.or(unseen).or_else(|| {
             let lacking = expected - wanted.len().min(expected);
             (lacking > 0).then(|| {
@@ -199,7 +207,7 @@ impl OutputJob {
         let warnings = published.warnings.clone();
         let report = OutputReport { hosts, warnings, problem: problem.clone() };
         self.tools.watcher.report(&self.spec.name, &report);
-        let again = Again::In(self.pause(&wanted));
+        let again = Again::In(self.pause(wanted));
         let verdict = problem.or(warning).map_or(Verdict::Ok, Verdict::Bad);
         Outcome { verdict, change, again }
     }

@@ -28,6 +28,9 @@ use crate::{
     schedule::job::Job,
 };
 
+/// So many host names are asked about a token at the most.
+const HOSTS_ASKED: usize = 3;
+
 /// What a keeper keeps a token for: the names are the configuration's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeeperKey {
@@ -89,7 +92,10 @@ pub trait Watcher: Send + Sync {
 
 /// Tokens by principal and region, so that two identities that are the same principal share one.
 #[derive(Clone, Debug, Default)]
-pub struct Shared(Arc<Mutex<HashMap<(String, String, bool), Slot>>>);
+pub struct Shared(Arc<Mutex<HashMap<SharedKey, Slot>>>);
+
+/// Principal, region, and whether it is for ECR Public.
+type SharedKey = (String, String, bool);
 
 type Slot = Arc<AsyncMutex<Option<Token>>>;
 
@@ -414,20 +420,24 @@ impl Keeper {
         found.map_or(Ok(()), Err)
     }
 
-    /// Asks the registry, in the schedule's terms.
+    /// Asks the registry, in the schedule's terms. Where one host name can't be asked (an alias
+    /// without a name, a private endpoint), the next may know: any of them judges the token.
     async fn ask_registry(&self, token: &Token) -> (Standing, Option<Verdict>) {
-        let Some(host) = self.scope().hosts.into_iter().next() else {
-            return (Standing::Accepted(self.tools.clock.now()), None);
-        };
-        match self.tools.check.check(&host, &token.secret).await {
-            Acceptance::Accepted => (Standing::Accepted(self.tools.clock.now()), None),
-            Acceptance::Refused(problem) => (Standing::Refused, Some(Verdict::Bad(problem))),
-            Acceptance::Unknown(problem) => {
-                let detail = format!("{problem}");
-                let problem = Problem::new(Reason::TokenUnverified, detail);
-                (Standing::Unknown, Some(Verdict::Unknown(problem)))
+        let mut unknown = None;
+        for host in self.scope().hosts.iter().take(HOSTS_ASKED) {
+            match self.tools.check.check(host, &token.secret).await {
+                Acceptance::Accepted => {
+                    return (Standing::Accepted(self.tools.clock.now()), None);
+                }
+                Acceptance::Refused(problem) => {
+                    return (Standing::Refused, Some(Verdict::Bad(problem)));
+                }
+                Acceptance::Unknown(problem) => unknown = unknown.or(Some(problem)),
             }
         }
+        let detail = unknown.map(|problem| problem.to_string()).unwrap_or_default();
+        let problem = Problem::new(Reason::TokenUnverified, detail);
+        (Standing::Unknown, Some(Verdict::Unknown(problem)))
     }
 
     fn publish(&mut self, token: Token, standing: Standing, notes: &mut Vec<String>) {

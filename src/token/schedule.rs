@@ -219,7 +219,7 @@ fn check_at(plan: &Plan, standing: Standing) -> Option<Timestamp> {
 /// The longest pause between attempts: an eighth of what is left, so that the attempts grow denser
 /// as expiry nears, and never a hot loop.
 fn tightened(left: Duration) -> Duration {
-    (left / 8).clamp(Duration::from_secs(5), SLOWEST_RETRY)
+    (left / 8).clamp(Duration::from_secs(1), SLOWEST_RETRY)
 }
 
 fn until(from: Timestamp, to: Timestamp) -> Duration {

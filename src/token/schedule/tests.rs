@@ -94,7 +94,7 @@ fn failures_back_off_and_tighten_towards_expiry() {
         Step::BackOff(pause) => pause.as_secs(),
         step => panic!("{step:?}"),
     };
-    assert_eq!([pause(22_000), pause(40_000), pause(43_000), pause(43_199)], [600, 400, 25, 5]);
+    assert_eq!([pause(22_000), pause(40_000), pause(43_000), pause(43_199)], [600, 400, 25, 1]);
     let none = Facts { held: None, trouble: Some(Trouble::Mint), ..failed };
     assert_eq!(decide(at(0), &plan, &none), Step::BackOff(URGENT_RETRY));
 }
@@ -159,7 +159,7 @@ proptest! {
         place in 0.0_f64..1.0,
         verify: bool,
     ) {
-        let plan = Plan { place, verify, ..PLAN };
+        let plan = Plan { verify, place, ..PLAN };
         let facts = Facts {
             held: held.map(|(minted, life, standing)| (at(minted), at(minted + life), standing)),
             candidate,

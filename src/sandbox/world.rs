@@ -1,0 +1,133 @@
+//! What the sandbox's AWS and registry share: tokens, faults, counters, the image.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::image::{self, Image};
+
+/// The account whose role the sandbox's credentials are.
+pub(super) const ACCOUNT: &str = "210987654321";
+
+/// What goes wrong, on demand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Fault {
+    /// GetAuthorizationToken is throttled.
+    Throttle,
+    /// GetAuthorizationToken is denied.
+    Deny,
+    /// Every answer takes three seconds.
+    Delay,
+    /// AWS hangs up without an answer.
+    Cut,
+    /// AWS finds every signature expired, and its clock is an hour ahead.
+    Skew,
+    /// AWS answers with a server error.
+    Broken,
+    /// Tokens state an expiry in the past.
+    PastExpiry,
+    /// STS names another unique id: the role was deleted and created again.
+    NewRole,
+}
+
+/// The whole.
+pub(super) struct World {
+    pub(super) life: Duration,
+    pub(super) host: String,
+    pub(super) image: Image,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Passwords and when they expire.
+    tokens: BTreeMap<String, Timestamp>,
+    minted: u64,
+    faults: Vec<Fault>,
+    calls: BTreeMap<String, u64>,
+}
+
+/// What the registry thinks of a credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Credential {
+    Good,
+    Expired,
+    Invalid,
+}
+
+impl World {
+    pub(super) fn new(life: Duration, host: String) -> Self {
+        Self { life, host, image: image::tiny(), state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a call.
+    pub(super) fn called(&self, what: &str) {
+        *self.state().calls.entry(what.to_owned()).or_default() += 1;
+    }
+
+    pub(super) fn calls(&self) -> BTreeMap<String, u64> {
+        self.state().calls.clone()
+    }
+
+    pub(super) fn has(&self, fault: Fault) -> bool {
+        self.state().faults.contains(&fault)
+    }
+
+    pub(super) fn set_faults(&self, faults: Vec<Fault>) {
+        self.state().faults = faults;
+    }
+
+    /// Lets every token that is out expire, or be unknown (as when its role was deleted).
+    pub(super) fn end_tokens(&self, forget: bool) {
+        let mut state = self.state();
+        if forget {
+            state.tokens.clear();
+        } else {
+            state.tokens.values_mut().for_each(|expires| *expires = Timestamp::UNIX_EPOCH);
+        }
+    }
+
+    /// A new token, in ECR's shape: base64 of `AWS:` and a base64 JSON that tells its expiry.
+    pub(super) fn mint(&self) -> (String, Timestamp) {
+        let life = jiff::SignedDuration::try_from(self.life).unwrap_or_default();
+        let expires = Timestamp::now().saturating_add(life).unwrap_or(Timestamp::MAX);
+        let mut state = self.state();
+        state.minted += 1;
+        let payload =
+            STANDARD.encode(format!("sandbox token {} {}", state.minted, fastrand::u64(..)));
+        let password = STANDARD.encode(
+            serde_json::json!({
+                "payload": payload, "datakey": "c2FuZGJveA==", "version": "2",
+                "type": "DATA_KEY", "expiration": expires.as_second(),
+            })
+            .to_string(),
+        );
+        state.tokens.insert(password.clone(), expires);
+        (STANDARD.encode(format!("AWS:{password}")), expires)
+    }
+
+    /// What a Basic credential is worth now.
+    pub(super) fn judge(&self, basic: &str) -> Credential {
+        let plain = STANDARD.decode(basic).unwrap_or_default();
+        let plain = String::from_utf8_lossy(&plain);
+        let Some(password) = plain.strip_prefix("AWS:") else {
+            return Credential::Invalid;
+        };
+        match self.state().tokens.get(password) {
+            Some(expires) if *expires > Timestamp::now() => Credential::Good,
+            Some(_) => Credential::Expired,
+            None => Credential::Invalid,
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! The daemon as a process, against the sandbox as another: what its users see.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![cfg(feature = "sandbox")]
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_ecr-warden");
+
+/// A folder, a sandbox, and a daemon that can be started again and again.
+struct Host {
+    folder: tempfile::TempDir,
+    sandbox: Child,
+    aws: String,
+    registry: String,
+    daemon: Option<Child>,
+}
+
+impl Host {
+    fn new(token_life: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sandbox = Command::new(BINARY)
+            .args(["sandbox", "--host", "localhost", "--token-life", token_life, "--ca-file"])
+            .arg(folder.path().join("ca.pem"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(sandbox.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let addresses: Value = serde_json::from_str(&line).unwrap();
+        let port = addresses["registry"].as_str().unwrap().rsplit_once(':').unwrap().1.to_owned();
+        let host = Self {
+            sandbox,
+            aws: addresses["aws"].as_str().unwrap().to_owned(),
+            registry: format!("localhost:{port}"),
+            daemon: None,
+            folder,
+        };
+        host.configure("");
+        host
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes the configuration, with `more` behind what every test has.
+    fn configure(&self, more: &str) {
+        let folder = self.folder.path().display();
+        let text = format!(
+            "[daemon]\nstate_directory = \"{folder}/state\"\nruntime_directory = \"{folder}/run\"\nlog_format = \"human\"\nlog_level = \"trace\"\n\
+             [metrics]\nlisten = \"off\"\n[identity.default]\nendpoint_url = \"http://{}\"\nca_file = \"{folder}/ca.pem\"\n\
+             [[registry]]\nname = \"images\"\naccount = \"123456789012\"\nregion = \"eu-west-1\"\nhosts = [\"{}\"]\n\
+             [[output]]\nname = \"docker\"\nkind = \"docker-config\"\npath = \"{folder}/docker/config.json\"\n{more}\n",
+            self.aws, self.registry
+        );
+        fs::write(self.path("config.toml"), text).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(BINARY);
+        command
+            .args(arguments)
+            .arg("--config")
+            .arg(self.path("config.toml"))
+            .env("AWS_ACCESS_KEY_ID", "AKIASANDBOX")
+            .env("AWS_SECRET_ACCESS_KEY", "sandbox-secret-key")
+            .env_remove("NOTIFY_SOCKET");
+        command
+    }
+
+    fn start(&mut self) {
+        let log = fs::File::options().append(true).create(true).open(self.path("log")).unwrap();
+        self.daemon = Some(self.command(&["run"]).stderr(log).spawn().unwrap());
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.daemon.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
+    fn stop(&mut self) {
+        self.signal("-TERM");
+        assert!(self.daemon.take().unwrap().wait().unwrap().success());
+    }
+
+    fn status(&self) -> Output {
+        self.command(&["status", "--json"]).output().unwrap()
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    fn entry(&self, host: &str) -> Option<String> {
+        let text = fs::read(self.path("docker/config.json")).ok()?;
+        let json: Value = serde_json::from_slice(&text).expect("it is never torn");
+        Some(json["auths"][host]["auth"].as_str()?.to_owned())
+    }
+
+    fn published(&self) -> Option<String> {
+        self.entry(&self.registry)
+    }
+
+    /// Asks the sandbox's control pages.
+    fn sandbox(&self, method: &str, path: &str, body: &str) -> Value {
+        let mut stream = TcpStream::connect(&self.aws).unwrap();
+        let length = body.len();
+        write!(stream, "{method} /_sandbox/{path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    }
+
+    fn minted(&self) -> u64 {
+        self.sandbox("GET", "calls", "")["ecr:GetAuthorizationToken"].as_u64().unwrap_or(0)
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        for child in [self.daemon.as_mut(), Some(&mut self.sandbox)].into_iter().flatten() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("{}", self.log());
+        }
+    }
+}
+
+/// Waits for something that must come, and says what did not.
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !done() {
+        assert!(began.elapsed() < Duration::from_secs(30), "it did not happen: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_restart_publishes_what_was_kept_and_mints_nothing() {
+    let mut host = Host::new("12h");
+    host.start();
+    until("the first credential", || host.published().is_some());
+    until("it is kept", || {
+        host.path("state/tokens").exists() && host.status().status.code() == Some(0)
+    });
+    host.stop();
+    fs::remove_file(host.path("docker/config.json")).unwrap();
+    host.sandbox("POST", "faults", "[\"cut\"]");
+    host.start();
+    until("the kept credential", || host.published().is_some());
+    host.sandbox("POST", "faults", "[]");
+    assert_eq!(host.minted(), 1);
+}
+
+#[test]
+fn a_token_that_dies_early_is_replaced_at_the_next_check() {
+    let mut host = Host::new("12h");
+    host.configure("[refresh]\ncheck = \"1s\"");
+    host.start();
+    until("the first credential", || host.published().is_some());
+    let first = host.published();
+    host.sandbox("POST", "forget", "");
+    until("another credential", || host.published().is_some_and(|now| Some(now) != first));
+}
+
+#[test]
+fn credentials_never_go_stale_over_many_lives() {
+    let mut host = Host::new("3s");
+    host.start();
+    until("the first credential", || host.published().is_some());
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(9) {
+        // What a pull would send at this moment is accepted.
+        let auth = host.published().expect("there is always one");
+        let answer = curl(&host, &auth);
+        assert_eq!(answer, "200", "{}", host.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(host.minted() >= 3);
+}
+
+fn curl(host: &Host, auth: &str) -> String {
+    let output = Command::new("curl")
+        .args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "--cacert"])
+        .arg(host.path("ca.pem"))
+        .args([
+            "-H",
+            &format!("Authorization: Basic {auth}"),
+            &format!("https://{}/v2/", host.registry),
+        ])
+        .output()
+        .expect("curl is there");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn an_invalid_configuration_leaves_the_old_one_running_and_says_where_the_mistake_is() {
+    let mut host = Host::new("12h");
+    host.start();
+    until("it is fine", || host.status().status.code() == Some(0));
+    host.configure("[refresh]\nchek = \"1s\"");
+    until("the mistake in status", || {
+        let output = host.status();
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        output.status.code() == Some(1)
+            && json["reason"]["code"] == "config_invalid"
+            && json["config"]["mistakes"][0]
+                .as_str()
+                .unwrap()
+                .contains("did you mean refresh.check?")
+    });
+    assert!(host.log().contains("did you mean refresh.check?"));
+    assert!(host.published().is_some());
+    host.configure("");
+    until("it is fine again", || host.status().status.code() == Some(0));
+}
+
+#[test]
+fn a_reload_is_a_difference_what_did_not_change_mints_nothing_and_what_went_is_withdrawn() {
+    let mut host = Host::new("12h");
+    let second = host.path("second.json");
+    let output = format!(
+        "[[output]]\nname = \"second\"\nkind = \"docker-config\"\npath = \"{}\"",
+        second.display()
+    );
+    let alias =
+        "[[registry]]\nname = \"other\"\naccount = \"234567890123\"\nregion = \"eu-west-1\"";
+    host.start();
+    until("the first credential", || host.published().is_some());
+    host.configure(&format!("{output}\n{alias}"));
+    host.signal("-HUP");
+    let other = "234567890123.dkr.ecr.eu-west-1.amazonaws.com";
+    until("the new registry in both", || {
+        host.entry(other).is_some()
+            && fs::read_to_string(&second).is_ok_and(|text| text.contains(other))
+    });
+    fs::write(&second, fs::read_to_string(&second).unwrap().replacen('{', "{\"theirs\": 1, ", 1))
+        .unwrap();
+    host.configure("");
+    host.signal("-HUP");
+    until("both are withdrawn", || {
+        let text = fs::read_to_string(&second).unwrap();
+        host.entry(other).is_none() && !text.contains("auth\":") && text.contains("theirs")
+    });
+    assert!(host.published().is_some());
+    assert_eq!(host.minted(), 1);
+}
+
+#[test]
+fn an_output_taken_out_while_the_daemon_was_stopped_is_withdrawn_at_its_next_start() {
+    let mut host = Host::new("12h");
+    let second = host.path("second.json");
+    host.configure(&format!(
+        "[[output]]\nname = \"second\"\nkind = \"docker-config\"\npath = \"{}\"",
+        second.display()
+    ));
+    host.start();
+    until("the second output", || {
+        fs::read_to_string(&second).is_ok_and(|text| text.contains("auth"))
+    });
+    host.stop();
+    host.configure("");
+    host.start();
+    until("it is withdrawn", || !fs::read_to_string(&second).unwrap().contains("localhost"));
+}
+
+#[test]
+fn each_fault_of_aws_is_named_by_its_reason() {
+    for (fault, code) in [
+        ("throttle", "throttled"),
+        ("deny", "permission_missing"),
+        ("skew", "clock_skew"),
+        ("broken", "aws_server_error"),
+        ("cut", "aws_unreachable"),
+    ] {
+        let mut host = Host::new("12h");
+        host.sandbox("POST", "faults", &format!("[\"{fault}\"]"));
+        host.start();
+        until(&format!("{fault} is {code}"), || {
+            let output = host.status();
+            let json: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+            output.status.code() == Some(1) && json["reason"]["code"] == code
+        });
+        host.sandbox("POST", "faults", "[]");
+        until("it works when the fault is gone", || host.published().is_some());
+    }
+}
+
+#[test]
+fn no_secret_reaches_log_status_or_ledger_at_any_level() {
+    let mut host = Host::new("4s");
+    host.start();
+    until("a refresh", || host.minted() > 1);
+    let auth = host.published().unwrap();
+    let shown = [
+        host.log(),
+        String::from_utf8(host.status().stdout).unwrap(),
+        fs::read_to_string(host.path("state/outputs.json")).unwrap(),
+        fs::read_to_string(format!("/proc/{}/cmdline", host.daemon.as_ref().unwrap().id()))
+            .unwrap(),
+    ];
+    for text in shown {
+        for secret in [&auth[..], &auth[8..40], "sandbox-secret-key"] {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+}
+
+#[test]
+fn refresh_publishes_once_and_exits_with_what_came_of_it() {
+    let host = Host::new("12h");
+    let output = host.command(&["refresh"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(host.published().is_some());
+    let host = Host::new("12h");
+    host.sandbox("POST", "faults", "[\"deny\"]");
+    let output = host.command(&["refresh"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.contains("[permission_missing]") && text.contains("->"), "{text}");
+}
+
+#[test]
+fn a_kill_at_any_moment_leaves_a_whole_file() {
+    let rounds = std::env::var("KILL_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(40);
+    let mut host = Host::new("1s");
+    host.start();
+    until("the first credential", || host.published().is_some());
+    for round in 0..rounds {
+        std::thread::sleep(Duration::from_millis(fastrand::u64(0..120)));
+        host.signal("-KILL");
+        host.daemon.take().unwrap().wait().unwrap();
+        assert!(host.path("docker/config.json").exists(), "round {round}");
+        let text = fs::read(host.path("docker/config.json")).unwrap();
+        serde_json::from_slice::<Value>(&text)
+            .unwrap_or_else(|error| panic!("round {round}: {error}"));
+        host.start();
+    }
+    until("a credential again", || host.published().is_some());
+}
+
+#[test]
+fn without_a_daemon_status_says_so_and_what_to_do() {
+    let host = Host::new("12h");
+    let output = host.command(&["status"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("systemctl start ecr-warden"), "{text}");
+}
+
+#[test]
+fn setup_systemd_lists_the_outputs_folders() {
+    let host = Host::new("12h");
+    let output = host.command(&["setup", "systemd"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let folder: &Path = &host.path("docker");
+    assert!(text.contains(&format!("ReadWritePaths=-{}", folder.display())), "{text}");
+}
