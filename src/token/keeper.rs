@@ -136,6 +136,8 @@ pub struct Keeper {
     held: Option<(Token, Standing)>,
     candidate: Option<(Token, Standing)>,
     implausible: Option<Problem>,
+    /// The token that is on its way replaces a refused one.
+    replacing: bool,
     credentials: Option<CredentialsInfo>,
     /// The credentials that STS was asked with, and whom it named.
     principal: Option<(String, Principal)>,
@@ -157,6 +159,7 @@ impl Keeper {
             held: None,
             candidate: None,
             implausible: None,
+            replacing: false,
             credentials: None,
             principal: None,
             principal_problem: None,
@@ -358,9 +361,7 @@ impl Keeper {
             *shared = Some(token.clone());
         }
         drop(shared);
-        if why == Why::Refused {
-            notes.push("the registry refused the token, a new one was minted".to_owned());
-        }
+        self.replacing = why == Why::Refused;
         if self.plan.verify {
             self.candidate = Some((token, Standing::Untried));
         } else {
@@ -441,7 +442,9 @@ impl Keeper {
     }
 
     fn publish(&mut self, token: Token, standing: Standing, notes: &mut Vec<String>) {
-        notes.push(format!("new token, valid until {:.0}", token.expires));
+        let place = if self.replacing { " in place of the refused one" } else { "" };
+        notes.push(format!("new token{place}, valid until {:.0}", token.expires));
+        self.replacing = false;
         self.held = Some((token, standing));
         self.tried_under = self.source();
         self.tools.watcher.refreshed(&self.key, Ok(()));
