@@ -1,10 +1,6 @@
 # The image of the Dockerfile, built and run with the real engine. Sourced by run.
-static=${ECR_WARDEN_STATIC:-}
-if [ -z "$static" ]; then
-  # A debug build is enough to see that it runs without any library.
-  static=$top/target/static/x86_64-unknown-linux-gnu/debug/ecr-warden
-  [ -x "$static" ] || (cd "$top" && RUSTFLAGS='-C target-feature=+crt-static' cargo build --quiet --target x86_64-unknown-linux-gnu --target-dir target/static)
-fi
+# A debug build is enough to see that it runs without any library.
+static=$top/target/static/x86_64-unknown-linux-gnu/debug/ecr-warden
 mkdir -p "$work/context" "$work/fakehost/root/.docker" "$work/fakehost/etc"
 cp "$static" "$work/context/ecr-warden"; cp "$work/trust.pem" "$work/context/ca-certificates.crt"; cp "$top/Dockerfile" "$work/context/"
 check "the image is built" env DOCKER_BUILDKIT=0 docker build -q -t ecr-warden:test "$work/context"
