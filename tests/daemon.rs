@@ -368,3 +368,44 @@ fn setup_systemd_lists_the_outputs_folders() {
     let folder: &Path = &host.path("docker");
     assert!(text.contains(&format!("ReadWritePaths=-{}", folder.display())), "{text}");
 }
+
+#[test]
+fn a_chain_of_roles_is_assumed_one_on_top_of_the_other() {
+    let mut host = Host::new("12h");
+    host.configure(&format!(
+        "[identity.hub]\nendpoint_url = \"http://{0}\"\nrole_arn = \"arn:aws:iam::210987654321:role/hub\"\n\
+         [identity.puller]\nendpoint_url = \"http://{0}\"\nsource = \"hub\"\nexternal_id = \"x\"\nrole_arn = \"arn:aws:iam::345678901234:role/puller\"\n\
+         [[registry]]\naccount = \"123456789012\"\nregion = \"us-east-1\"\nname = \"far\"\nidentity = \"puller\"",
+        host.aws
+    ));
+    host.start();
+    until("the credential of the role", || {
+        host.entry("123456789012.dkr.ecr.us-east-1.amazonaws.com").is_some()
+    });
+    assert_eq!(host.sandbox("GET", "calls", "")["sts:AssumeRole"], 2);
+}
+
+#[test]
+fn an_expiry_that_cannot_be_right_is_named_and_the_token_used() {
+    let mut host = Host::new("12h");
+    host.sandbox("POST", "faults", "[\"past-expiry\"]");
+    host.start();
+    until("it is named", || {
+        let json: Value = serde_json::from_slice(&host.status().stdout).unwrap_or_default();
+        json["reason"]["code"] == "token_expiry_implausible"
+    });
+    assert!(host.published().is_some());
+    assert_eq!(host.minted(), 1);
+}
+
+#[test]
+fn a_second_daemon_on_the_same_socket_does_not_start() {
+    let mut host = Host::new("12h");
+    host.start();
+    until("it runs", || host.status().status.code() == Some(0));
+    let output = host.command(&["run"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("another daemon listens"), "{text}");
+    assert_eq!(host.status().status.code(), Some(0), "the first one is not harmed");
+}

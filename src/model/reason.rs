@@ -65,8 +65,7 @@ reasons! {
     TokenRefused "token_refused" "the registry refuses the token" "it is replaced at once; if new ones are refused too, check that the region is the registry's and that the role was not deleted and created again";
     TokenExpired "token_expired" "the token has expired and no successor came" "see the refresh's own reason; the expired credential was withdrawn so that it shadows nothing";
     TokenExpiryImplausible "token_expiry_implausible" "the stated expiry can't be right" "check this host's clock; the token counts as living 12 hours because the registry accepts it";
-    TokenUnverified "token_unverified" "the token could not be tried against the registry" "allow the host to reach the registry (VPC endpoint ecr.dkr), or set refresh.verify = false";
-    RegistryUnreachable "registry_unreachable" "the registry can't be reached" "check DNS, routes, security groups, the VPC endpoint ecr.dkr and the proxy settings";
+    RegistryUnreachable "registry_unreachable" "the registry can't be reached" "check routes, security groups, the VPC endpoint ecr.dkr and the proxy settings; where only a mirror can be reached, set refresh.verify = false";
     RegistryUnhealthy "registry_unhealthy" "the registry answers with an error of its own" "nothing on this host: it tries again; see the AWS health dashboard when it lasts";
 
     // kept state

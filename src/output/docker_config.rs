@@ -230,7 +230,9 @@ fn is_ours(auths: &Map<String, Value>, host: &str, fingerprints: &[String]) -> b
 
 /// Docker's own style: one tab a level, no newline at the end.
 fn render(config: &Map<String, Value>) -> serde_json::Result<Zeroizing<Vec<u8>>> {
-    let mut text = Zeroizing::new(Vec::new());
+    // Roomy from the start: a vector that grows leaves copies of the secrets behind.
+    let entries = config.get("auths").and_then(Value::as_object).map_or(0, Map::len);
+    let mut text = Zeroizing::new(Vec::with_capacity(16 * 1024 + entries * 3 * 1024));
     let style = serde_json::ser::PrettyFormatter::with_indent(b"\t");
     let mut serializer = serde_json::Serializer::with_formatter(&mut *text, style);
     serde::Serialize::serialize(config, &mut serializer)?;

@@ -436,8 +436,9 @@ impl Keeper {
                 Acceptance::Unknown(problem) => unknown = unknown.or(Some(problem)),
             }
         }
-        let detail = unknown.map(|problem| problem.to_string()).unwrap_or_default();
-        let problem = Problem::new(Reason::TokenUnverified, detail);
+        let problem = unknown.unwrap_or_else(|| {
+            Problem::new(Reason::RegistryUnreachable, "no registry host is configured")
+        });
         (Standing::Unknown, Some(Verdict::Unknown(problem)))
     }
 

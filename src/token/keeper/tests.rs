@@ -330,7 +330,7 @@ async fn an_untried_token_is_better_than_none_and_is_tried_until_the_answer_is_k
     let outcome = bench.keeper.look().await;
     assert_eq!(bench.published().as_deref(), Some("password-1"));
     assert!(
-        matches!(outcome.verdict, Verdict::Unknown(ref p) if p.reason == Reason::TokenUnverified)
+        matches!(outcome.verdict, Verdict::Unknown(ref p) if p.reason == Reason::RegistryUnreachable)
     );
     bench.live(1_500).await;
     assert_eq!(bench.fake.world().minted, 1);

@@ -181,3 +181,29 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn ten_thousand_hosts_that_start_together_do_not_come_back_together() {
+    use crate::model::host_id::HostId;
+    let life = 43_200;
+    let mut per_second = std::collections::BTreeMap::<i64, u32>::new();
+    let mut calls = 0_u32;
+    for host in 0..10_000 {
+        let place = HostId::new(format!("i-{host:017x}")).spread("token:default:eu-west-1");
+        let plan = Plan { place, ..PLAN };
+        let mut minted = at(0);
+        loop {
+            minted = refresh_at(&plan, minted, later(minted, Duration::from_secs(life)));
+            let second = minted.as_second() - at(0).as_second();
+            if second >= 7 * 86_400 {
+                break;
+            }
+            *per_second.entry(second).or_default() += 1;
+            calls += 1;
+        }
+    }
+    let peak = per_second.values().max().copied().unwrap_or(0);
+    // The quota of GetAuthorizationToken is 200 a second for an account and region.
+    assert!(peak <= 20, "{peak} in one second");
+    assert!(calls <= 10_000 * 4 * 7, "{calls} in a week");
+}
