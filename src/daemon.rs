@@ -292,7 +292,7 @@ impl Daemon {
         let specs = self.settings.outputs.clone();
         *self.configured.lock().unwrap_or_else(PoisonError::into_inner) = specs;
         if let Some(strays) = &self.strays {
-            strays.wake.wake()
+            strays.wake.wake();
         } else {
             let job = Strays {
                 ledger: Arc::clone(&self.ledger),

@@ -1,6 +1,6 @@
 //! The daemon as a process, against the sandbox as another: what its users see.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::print_stderr, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 #![cfg(feature = "sandbox")]
 
 use std::{

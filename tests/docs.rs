@@ -55,7 +55,7 @@ fn add(command: &mut clap::Command, page: &mut String) {
     let name = command.get_bin_name().unwrap_or("ecr-warden").to_owned();
     let help = command.render_help().to_string();
     let trimmed = help.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
-    *page += &format!("\n## `{name}`\n\n```\n{}\n```\n", trimmed.trim());
+    page.extend(["\n## `", &name, "`\n\n```\n", trimmed.trim(), "\n```\n"]);
     let names: Vec<String> = command
         .get_subcommands()
         .filter(|sub| !sub.is_hide_set() && sub.get_name() != "help")

@@ -169,10 +169,10 @@ fn show(args: &DemoArgs, folder: &Path, out: &mut dyn Write) -> io::Result<u8> {
         writeln!(out, "\nThe daemon ended by itself or published nothing: see its lines above.")?;
         return Ok(1);
     }
-    let lives = began.elapsed().as_secs() / args.token_life.as_secs().max(1);
+    let times = began.elapsed().as_secs() / args.token_life.as_secs().max(1);
     writeln!(
         out,
-        "\nAfter {} s ({lives} token lives) the output held a working credential. Everything is removed.",
+        "\nAfter {} s ({times} token lives) the output held a working credential. Everything is removed.",
         began.elapsed().as_secs()
     )?;
     Ok(0)

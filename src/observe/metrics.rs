@@ -247,6 +247,8 @@ fn seconds(at: Timestamp) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     fn filled() -> Metrics {
@@ -303,8 +305,7 @@ mod tests {
                     })
                     .unwrap_or_default();
                 let labels: Vec<&str> = labels.into_iter().filter(|label| *label != "le").collect();
-                use std::fmt::Write as _;
-                let _ = write!(page, "| `{name}` | {kind} | {} | {help} |\n", labels.join(", "));
+                let _ = writeln!(page, "| `{name}` | {kind} | {} | {help} |", labels.join(", "));
             }
         }
         page

@@ -3,7 +3,8 @@
 //!
 //! The new content goes into a temporary file beside the old one and the two are exchanged in one
 //! step (renameat2(2), RENAME_EXCHANGE). Then what was exchanged away is looked at: if it is not
-//! what the new content was made from, somebody wrote meanwhile, and their change is merged.
+//! what the new content was made from, somebody wrote in the last microseconds: it is exchanged
+//! back and begun anew, and what was written even between those two is merged.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -33,8 +34,10 @@ const ABANDONED: i64 = 60;
 
 const LABEL: &str = "security.selinux";
 
+type Text = Zeroizing<Vec<u8>>;
+
 /// Content of a file; `None` where there is no file.
-pub type Content = Option<Zeroizing<Vec<u8>>>;
+pub type Content = Option<Text>;
 
 /// How a file's content is changed.
 pub trait Edit {
@@ -42,8 +45,7 @@ pub trait Edit {
     fn apply(&self, current: Option<&[u8]>) -> Result<Content, Problem>;
 
     /// `theirs` with the changes that lead from `base` to `ours`.
-    fn merge(&self, base: &[u8], ours: &[u8], theirs: &[u8])
-    -> Result<Zeroizing<Vec<u8>>, Problem>;
+    fn merge(&self, base: &[u8], ours: &[u8], theirs: &[u8]) -> Result<Text, Problem>;
 }
 
 /// What came of an update.
@@ -73,46 +75,38 @@ pub fn update(place: &Place, owner: Owner, mode: u32, edit: &dyn Edit) -> Result
         return Ok(updated);
     };
     for round in 0..ROUNDS {
-        if round > 1 {
-            // Two careful writers that meet step aside for each other.
-            let most = Duration::from_millis(u64::from(round.min(20)));
-            std::thread::sleep(most.mul_f64(fastrand::f64()));
-        }
-        let displaced = match file.swap(
-            expected.as_ref().map(|text| text.as_slice()),
-            &put,
-            &mut updated.warnings,
-        )? {
-            Swapped::Done(displaced) => displaced,
+        let before = expected.as_ref().map(|text| text.as_slice());
+        match file.swap(before, &put, &mut updated.warnings)? {
+            Swapped::Done => {
+                updated.written = true;
+                return Ok(updated);
+            }
             Swapped::Again => {
-                // Created or removed meanwhile: begin anew.
+                if round > 1 {
+                    // Two careful writers that meet step aside for each other.
+                    let most = Duration::from_millis(u64::from(round.min(20)));
+                    std::thread::sleep(most.mul_f64(fastrand::f64()));
+                }
                 expected = file.read(&place.name)?.0;
                 match edit.apply(expected.as_ref().map(|text| text.as_slice()))? {
                     Some(next) => put = next,
                     None => return Ok(updated),
                 }
-                continue;
             }
-        };
-        updated.written = true;
-        if displaced == expected {
-            return Ok(updated);
-        }
-        let base = expected.as_ref().map_or(&b"{}"[..], |text| text.as_slice());
-        let theirs = displaced.as_ref().map_or(&b"{}"[..], |text| text.as_slice());
-        // What they wrote may be unreadable: then it goes back to where it was.
-        let merged = edit.merge(base, &put, theirs).and_then(|merged| {
-            let next = edit.apply(Some(merged.as_slice()))?;
-            Ok(next.unwrap_or(merged))
-        });
-        match merged {
-            Ok(next) => {
-                expected = Some(std::mem::replace(&mut put, next));
-            }
-            Err(problem) => {
-                let theirs = Zeroizing::new(theirs.to_vec());
-                let _ = file.swap(Some(put.as_slice()), &theirs, &mut updated.warnings);
-                return Err(problem);
+            Swapped::Displaced { base, now, theirs } => {
+                updated.written = true;
+                let merged = edit.merge(&base, &now, &theirs).and_then(|merged| {
+                    let next = edit.apply(Some(merged.as_slice()))?;
+                    Ok(next.unwrap_or(merged))
+                });
+                match merged {
+                    Ok(next) => (expected, put) = (Some(now), next),
+                    Err(problem) => {
+                        // What they wrote can't be read: it goes back to where it was.
+                        let _ = file.swap(Some(&now), &theirs, &mut updated.warnings);
+                        return Err(problem);
+                    }
+                }
             }
         }
     }
@@ -126,10 +120,12 @@ pub fn read(place: &Place) -> Result<Content, Problem> {
 }
 
 enum Swapped {
-    /// The new content is in place; this is what was there.
-    Done(Content),
-    /// The file came or went meanwhile.
+    /// The new content is in place of the one that was expected.
+    Done,
+    /// The file changed, came or went meanwhile; nothing was done.
     Again,
+    /// `theirs`, made from `base`, was displaced by `now`, and is to be merged into it.
+    Displaced { base: Text, now: Text, theirs: Text },
 }
 
 struct File<'a> {
@@ -164,7 +160,7 @@ impl File<'_> {
         Ok((Some(text), Some(stat)))
     }
 
-    /// Puts `new` in place and returns what was there.
+    /// Puts `new` in the place of `expected`, and of nothing else.
     fn swap(
         &self,
         expected: Option<&[u8]>,
@@ -174,11 +170,14 @@ impl File<'_> {
         let temporary = self.write_temporary(new)?;
         let folder = &self.place.folder;
         let name = &self.place.name;
+        if !self.holds(expected)? {
+            let _ = fs::unlinkat(folder, &temporary, AtFlags::empty());
+            return Ok(Swapped::Again);
+        }
         let flags = if expected.is_some() { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE };
-        let renamed = fs::renameat_with(folder, &temporary, folder, name, flags);
-        let swapped = match renamed {
-            Ok(()) if expected.is_none() => Ok(Swapped::Done(None)),
-            Ok(()) => self.read(&temporary).map(|(displaced, _)| Swapped::Done(displaced)),
+        let swapped = match fs::renameat_with(folder, &temporary, folder, name, flags) {
+            Ok(()) if expected.is_none() => Ok(Swapped::Done),
+            Ok(()) => self.look_at_displaced(&temporary, expected, new),
             Err(Errno::EXIST | Errno::NOENT) => Ok(Swapped::Again),
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
                 self.replace(&temporary, expected, warnings)
@@ -188,10 +187,44 @@ impl File<'_> {
         };
         // The exchange left the old credential in it.
         let _ = fs::unlinkat(folder, &temporary, AtFlags::empty());
-        if matches!(swapped, Ok(Swapped::Done(_))) {
+        if !matches!(swapped, Ok(Swapped::Again)) {
             fs::fsync(folder).map_err(|error| self.problem(Reason::OutputUnwritable, error))?;
         }
         swapped
+    }
+
+    /// After an exchange: was it what the new content was made from? If not, it is exchanged back
+    /// at once, so that what others wrote is out of sight for microseconds only.
+    fn look_at_displaced(
+        &self,
+        temporary: &OsStr,
+        expected: Option<&[u8]>,
+        new: &[u8],
+    ) -> Result<Swapped, Problem> {
+        let text = |content: Content| content.unwrap_or_default();
+        let displaced = text(self.read(temporary)?.0);
+        if Some(displaced.as_slice()) == expected {
+            return Ok(Swapped::Done);
+        }
+        let new = Zeroizing::new(new.to_vec());
+        let (folder, name) = (&self.place.folder, &self.place.name);
+        match fs::renameat_with(folder, temporary, folder, name, RenameFlags::EXCHANGE) {
+            Ok(()) => {}
+            // They removed the file after they wrote it.
+            Err(Errno::NOENT) => return Ok(Swapped::Again),
+            Err(error) => return Err(self.problem(Reason::OutputUnwritable, error)),
+        }
+        let back = text(self.read(temporary)?.0);
+        Ok(if back == new {
+            Swapped::Again
+        } else {
+            Swapped::Displaced { base: new, now: displaced, theirs: back }
+        })
+    }
+
+    fn holds(&self, expected: Option<&[u8]>) -> Result<bool, Problem> {
+        let (now, _) = self.read(&self.place.name)?;
+        Ok(now.as_ref().map(|text| text.as_slice()) == expected)
     }
 
     fn write_temporary(&self, text: &[u8]) -> Result<OsString, Problem> {
@@ -251,15 +284,14 @@ impl File<'_> {
         expected: Option<&[u8]>,
         warnings: &mut Vec<Problem>,
     ) -> Result<Swapped, Problem> {
-        let (now, _) = self.read(&self.place.name)?;
-        if now.as_ref().map(|text| text.as_slice()) != expected {
+        if !self.holds(expected)? {
             return Ok(Swapped::Again);
         }
         let folder = &self.place.folder;
         match fs::renameat(folder, temporary, folder, &self.place.name) {
             Ok(()) => {
                 self.warn(Reason::OutputNoExchange, warnings);
-                Ok(Swapped::Done(now))
+                Ok(Swapped::Done)
             }
             Err(error) => Err(self.problem(Reason::OutputUnwritable, error)),
         }
@@ -275,8 +307,7 @@ impl File<'_> {
         warnings: &mut Vec<Problem>,
     ) -> Result<Swapped, Problem> {
         let failed = |error| self.problem(Reason::OutputUnwritable, error);
-        let (now, _) = self.read(&self.place.name)?;
-        if now.as_ref().map(|text| text.as_slice()) != expected {
+        if !self.holds(expected)? {
             return Ok(Swapped::Again);
         }
         let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -294,7 +325,7 @@ impl File<'_> {
         fs::ftruncate(&descriptor, u64::try_from(new.len()).unwrap_or(u64::MAX)).map_err(failed)?;
         fs::fsync(&descriptor).map_err(failed)?;
         self.warn(Reason::OutputInPlace, warnings);
-        Ok(Swapped::Done(now))
+        Ok(Swapped::Done)
     }
 
     fn warn(&self, reason: Reason, warnings: &mut Vec<Problem>) {

@@ -26,7 +26,7 @@ pub(super) async fn answer(
     let scope = header(&request, "authorization");
     let path = request.uri().path().to_owned();
     let body = Limited::new(request.into_body(), 1 << 20).collect().await;
-    let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+    let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     if path.starts_with("/_sandbox/") {
         return Ok(control(&path, &body, &world));
     }

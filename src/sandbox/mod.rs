@@ -78,7 +78,7 @@ async fn serve_registry(listener: TcpListener, tls: TlsAcceptor, world: Arc<Worl
             let Ok(stream) = tls.accept(stream).await else {
                 return;
             };
-            let service = service_fn(move |request| registry::answer(request, Arc::clone(&world)));
+            let service = service_fn(move |request| registry::answer(&request, &world));
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;

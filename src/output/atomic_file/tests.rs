@@ -90,6 +90,35 @@ fn no_line_is_lost_by_us_among_writers_who_replace_the_file() {
 }
 
 #[test]
+fn a_writer_that_never_pauses_is_named_and_loses_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("file");
+    fs::write(&path, "theirs\n").unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let other = {
+        let (path, stop) = (path.clone(), Arc::clone(&stop));
+        std::thread::spawn(move || {
+            let (temporary, mut written) = (path.with_extension("new"), 0);
+            while !stop.load(Ordering::SeqCst) {
+                fs::write(&temporary, format!("theirs\nround-{written}\n")).unwrap();
+                fs::rename(&temporary, &path).unwrap();
+                written += 1;
+            }
+            written
+        })
+    };
+    let owner = Owner { uid: 0, gid: 0 };
+    let result = update(&place(&path), owner, 0o600, &Lines("ours".to_owned()));
+    stop.store(true, Ordering::SeqCst);
+    let last = other.join().unwrap() - 1;
+    // Between two of their writes there may have been room for ours.
+    assert!(result.is_ok() || result.unwrap_err().reason == Reason::OutputContended);
+    assert!(lines(&fs::read(&path).unwrap()).contains(&format!("round-{last}")));
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "no temporary file is left");
+    assert!(add(&path, "ours").written || lines(&fs::read(&path).unwrap()).contains("ours"));
+}
+
+#[test]
 fn a_reader_never_sees_a_torn_or_missing_file() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("file");

@@ -167,6 +167,66 @@ fn a_link_is_followed_and_stays_a_link() {
     assert!(json_of(&root.path().join("real/dangling.json"))["auths"][HOST].is_object());
 }
 
+/// Docker's own way to write (docker/cli, configfile): read, change, temporary file, rename; no
+/// lock. `DOCKER_UPDATES=10000` for the whole proof.
+#[test]
+fn no_login_of_dockers_is_ever_lost_by_us() {
+    let updates: u32 =
+        std::env::var("DOCKER_UPDATES").ok().and_then(|n| n.parse().ok()).unwrap_or(500);
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("config.json");
+    output(&path).publish(&entries("first"), &Ownership::new()).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let logins = std::thread::scope(|scope| {
+        let docker = scope.spawn(|| {
+            let mut logins = 0;
+            while !done.load(std::sync::atomic::Ordering::SeqCst) {
+                let mut config = json_of(&path);
+                config["auths"][format!("login-{logins}.example")] = json!({ "auth": "eDp5" });
+                let temporary = root.path().join("config.json.docker");
+                fs::write(&temporary, config.to_string()).unwrap();
+                fs::rename(&temporary, &path).unwrap();
+                logins += 1;
+                // A login is a process: its own next one starts a few milliseconds later.
+                std::thread::sleep(std::time::Duration::from_micros(fastrand::u64(1000..3000)));
+                if logins % 50 == 0 {
+                    // Logged out again, or the file would grow without end.
+                    let mut config = settled(&path, logins - 50..logins);
+                    for old in logins - 50..logins {
+                        let auths = config["auths"].as_object_mut().unwrap();
+                        auths.shift_remove(&format!("login-{old}.example"));
+                    }
+                    fs::write(&temporary, config.to_string()).unwrap();
+                    fs::rename(&temporary, &path).unwrap();
+                }
+            }
+            logins
+        });
+        for update in 0..updates {
+            let _ =
+                output(&path).publish(&entries(&format!("p{update}")), &Ownership::new()).unwrap();
+        }
+        done.store(true, std::sync::atomic::Ordering::SeqCst);
+        docker.join().unwrap()
+    });
+    let _ = settled(&path, logins - logins % 50..logins);
+    assert!(logins > 0);
+}
+
+/// The file once it holds these logins. Between an exchange and the merge that answers it, a login
+/// can be out of sight for a moment; what is out of sight for a second is lost.
+fn settled(path: &Path, logins: std::ops::Range<u32>) -> Value {
+    for _ in 0..1_000 {
+        let config = json_of(path);
+        let there = |login: u32| config["auths"][format!("login-{login}.example")].is_object();
+        if logins.clone().all(there) {
+            return config;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    panic!("one of {logins:?} was lost: {}", json_of(path)["auths"]);
+}
+
 /// The tests below need root and a second user.
 fn as_root() -> bool {
     let root = rustix::process::geteuid().is_root();
