@@ -409,3 +409,15 @@ fn a_second_daemon_on_the_same_socket_does_not_start() {
     assert!(text.contains("another daemon listens"), "{text}");
     assert_eq!(host.status().status.code(), Some(0), "the first one is not harmed");
 }
+
+#[test]
+fn a_registry_that_exchanges_passwords_for_bearer_tokens_is_asked_there() {
+    let mut host = Host::new("12h");
+    host.sandbox("POST", "faults", "[\"bearer\"]");
+    host.configure("[refresh]\ncheck = \"1s\"");
+    host.start();
+    until("it is accepted", || host.published().is_some() && host.status().status.success());
+    let first = host.published();
+    host.sandbox("POST", "forget", "");
+    until("another credential", || host.published().is_some_and(|now| Some(now) != first));
+}

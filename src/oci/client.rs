@@ -26,6 +26,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
     Acceptance, TokenCheck,
+    challenge::Bearer,
     error::{self, Failure},
 };
 use crate::{
@@ -40,6 +41,13 @@ const ANSWER: u64 = 10;
 
 /// The longest refusal that is read.
 const LONGEST: usize = 64 * 1024;
+
+/// An answer, as far as it matters here.
+struct Heard {
+    status: StatusCode,
+    bearer: Option<Bearer>,
+    body: Vec<u8>,
+}
 
 /// Tries tokens over HTTPS.
 pub struct Client {
@@ -58,12 +66,13 @@ impl Client {
     async fn ask(
         &self,
         host: &str,
+        path: &str,
         token: &AuthorizationToken,
-    ) -> Result<(StatusCode, Vec<u8>), Failure> {
+    ) -> Result<Heard, Failure> {
         let mut value = HeaderValue::from_str(&format!("Basic {}", token.base64().expose_secret()))
             .map_err(|_| Failure::Exchange("the token is no header value".to_owned()))?;
         value.set_sensitive(true);
-        let request = Request::get("/v2/")
+        let request = Request::get(path)
             .header(HOST, host)
             .header(USER_AGENT, concat!("ecr-warden/", env!("CARGO_PKG_VERSION")))
             .header(AUTHORIZATION, value)
@@ -77,8 +86,9 @@ impl Client {
                     .map_err(|error| Failure::Exchange(error.to_string()))?;
             let exchange = async {
                 let answer = sender.send_request(request).await?;
-                let status = answer.status();
-                Ok::<_, hyper::Error>((status, body(answer.into_body()).await))
+                let (status, bearer) = (answer.status(), Bearer::of(answer.headers()));
+                let body = body(answer.into_body()).await;
+                Ok::<_, hyper::Error>(Heard { status, bearer, body })
             };
             tokio::pin!(exchange);
             tokio::select! {
@@ -138,8 +148,21 @@ impl TokenCheck for Client {
         token: &'a AuthorizationToken,
     ) -> Pin<Box<dyn Future<Output = Acceptance> + Send + 'a>> {
         Box::pin(async move {
-            match self.ask(host, token).await {
-                Ok((status, body)) => verdict(host, status, &body),
+            let heard = match self.ask(host, "/v2/", token).await {
+                Ok(heard) => heard,
+                Err(failure) => return Acceptance::Unknown(failure.at(host)),
+            };
+            // ECR Public exchanges the password for a Bearer token: whether it would is the answer.
+            let Some(bearer) = heard.bearer.filter(|_| heard.status == StatusCode::UNAUTHORIZED)
+            else {
+                return verdict(host, heard.status, &heard.body);
+            };
+            let Some(path) = bearer.path_at(host) else {
+                let detail = format!("{host} sends its clients to {}", bearer.realm());
+                return Acceptance::Unknown(Problem::new(Reason::RegistryUnhealthy, detail));
+            };
+            match self.ask(host, &path, token).await {
+                Ok(heard) => verdict(host, heard.status, &heard.body),
                 Err(failure) => Acceptance::Unknown(failure.at(host)),
             }
         })

@@ -1,5 +1,6 @@
 //! The registry's HTTP.
 
+mod challenge;
 pub mod client;
 mod error;
 

@@ -7,12 +7,14 @@ use http_body_util::Full;
 use hyper::{
     Request, Response, StatusCode,
     body::{Bytes, Incoming},
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, WWW_AUTHENTICATE},
+    header::{
+        AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION, WWW_AUTHENTICATE,
+    },
 };
 
 use super::{
     image::{MANIFEST_TYPE, digest},
-    world::{Credential, World},
+    world::{Credential, Fault, World},
 };
 
 type Answer = Response<Full<Bytes>>;
@@ -44,14 +46,23 @@ fn route(request: &Request<Incoming>, world: &World) -> Answer {
             |bytes| reply(StatusCode::OK, "application/octet-stream", bytes),
         );
     }
-    let Some(basic) = credential.and_then(|value| value.strip_prefix("Basic ")) else {
+    let exchange = path.starts_with("/token/");
+    let basic = credential
+        .and_then(|value| value.strip_prefix("Basic "))
+        .filter(|_| exchange || !world.has(Fault::Bearer));
+    let Some(basic) = basic else {
         let mut answer = reply(
             StatusCode::UNAUTHORIZED,
             "text/plain; charset=utf-8",
             b"Not Authorized\n".to_vec(),
         );
-        let challenge =
-            format!("Basic realm=\"https://{}/\",service=\"ecr.amazonaws.com\"", world.host);
+        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+        let host = host.unwrap_or(&world.host);
+        let challenge = if world.has(Fault::Bearer) {
+            format!("Bearer realm=\"https://{host}/token/\",service=\"{host}\",scope=\"aws\"")
+        } else {
+            format!("Basic realm=\"https://{host}/\",service=\"ecr.amazonaws.com\"")
+        };
         if let Ok(challenge) = HeaderValue::from_str(&challenge) {
             answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
@@ -70,6 +81,9 @@ fn route(request: &Request<Incoming>, world: &World) -> Answer {
         Credential::Invalid => {
             return errors(StatusCode::FORBIDDEN, "DENIED", "Your Authorization Token is invalid.");
         }
+    }
+    if exchange {
+        return reply(StatusCode::OK, "application/json", br#"{"token":"sandbox"}"#.to_vec());
     }
     if path == "/v2/" {
         return reply(StatusCode::OK, "text/plain", Vec::new());

@@ -35,6 +35,8 @@ pub(super) enum Fault {
     PastExpiry,
     /// STS names another unique id: the role was deleted and created again.
     NewRole,
+    /// The registry asks for a Bearer token, as ECR Public does.
+    Bearer,
 }
 
 /// The whole.
