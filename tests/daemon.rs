@@ -421,3 +421,22 @@ fn a_registry_that_exchanges_passwords_for_bearer_tokens_is_asked_there() {
     host.sandbox("POST", "forget", "");
     until("another credential", || host.published().is_some_and(|now| Some(now) != first));
 }
+
+#[test]
+fn a_failed_refresh_keeps_the_working_credential_until_it_expires_and_then_withdraws_it() {
+    let mut host = Host::new("6s");
+    host.start();
+    until("the first credential", || host.published().is_some());
+    host.sandbox("POST", "faults", "[\"deny\"]");
+    let last = host.published();
+    until("the failure is told", || {
+        let json: Value = serde_json::from_slice(&host.status().stdout).unwrap_or_default();
+        json["reason"]["code"] == "permission_missing"
+    });
+    assert_eq!(host.published(), last, "it still works");
+    until("it is withdrawn", || host.published().is_none());
+    let gone = curl(&host, &last.unwrap());
+    assert_eq!(gone, "403", "not before it had expired");
+    host.sandbox("POST", "faults", "[]");
+    until("a credential again", || host.published().is_some());
+}
