@@ -107,10 +107,11 @@ fn token(public: bool, world: &World) -> Answer {
         );
     }
     let (secret, expires) = world.mint();
-    let mut stated = expires.as_second();
-    if world.has(Fault::PastExpiry) {
-        stated = 1_000_000_000;
-    }
+    let millis =
+        if world.has(Fault::PastExpiry) { 1_000_000_000_000 } else { expires.as_millisecond() };
+    // In seconds with three decimals, as ECR writes it.
+    let stated = format!("{}.{:03}", millis / 1000, millis % 1000).parse::<serde_json::Number>();
+    let stated = stated.map_or(Value::Null, Value::Number);
     let data = json!({
         "authorizationToken": secret, "expiresAt": stated,
         "proxyEndpoint": format!("https://{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com"),
