@@ -268,8 +268,8 @@ pub const TABLES: &[Table] = &[
             key(
                 "path",
                 Kind::HomePath,
-                "\"~/.docker/config.json\" for docker-config",
-                "The file. `~/` is the owner's home.",
+                "where the kind's consumer looks, see docs/outputs.md",
+                "The file, the folder or the socket. `~/` is the owner's home.",
             ),
             key("owner", Kind::Name, "root, or the daemon's user", "The user whose file it is."),
             key("group", Kind::Name, "the owner's", "The group of a new file."),

@@ -199,8 +199,8 @@ fn list_name(section: &Section) -> Option<String> {
 
 fn output_path(table: &Table<'_>) -> Option<String> {
     table.text("path").or_else(|| {
-        (table.text("kind")? == OutputKind::DockerConfig.word())
-            .then(|| "~/.docker/config.json".to_owned())
+        let kind = OutputKind::of(&table.text("kind")?)?;
+        kind.default_path().map(str::to_owned)
     })
 }
 
@@ -445,8 +445,7 @@ impl Builder<'_> {
                 self.mistake(section.place.clone(), "output.kind is missing");
                 continue;
             };
-            let kind = OutputKind::ALL.iter().copied().find(|known| known.word() == kind);
-            let (Some(kind), Some(path)) = (kind, output_path(&table)) else {
+            let (Some(kind), Some(path)) = (OutputKind::of(&kind), output_path(&table)) else {
                 self.mistake(section.place.clone(), "output.path is missing");
                 continue;
             };

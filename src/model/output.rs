@@ -7,16 +7,32 @@ use std::path::PathBuf;
 pub enum OutputKind {
     /// Docker's `config.json`: `auths` entries.
     DockerConfig,
+    /// The containers tools' `auth.json` (podman, skopeo, buildah).
+    ContainersAuth,
 }
 
 impl OutputKind {
     /// Every kind.
-    pub const ALL: &'static [Self] = &[Self::DockerConfig];
+    pub const ALL: &'static [Self] = &[Self::DockerConfig, Self::ContainersAuth];
 
     /// The word in the configuration.
     pub const fn word(self) -> &'static str {
         match self {
             Self::DockerConfig => "docker-config",
+            Self::ContainersAuth => "containers-auth",
+        }
+    }
+
+    /// The kind that is called so.
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.word() == word)
+    }
+
+    /// Where its consumer looks by default, if there is one place.
+    pub const fn default_path(self) -> Option<&'static str> {
+        match self {
+            Self::DockerConfig => Some("~/.docker/config.json"),
+            Self::ContainersAuth => Some("~/.config/containers/auth.json"),
         }
     }
 }

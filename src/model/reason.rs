@@ -37,7 +37,6 @@ macro_rules! reasons {
 reasons! {
     // configuration
     ConfigInvalid "config_invalid" "the configuration has mistakes" "run `ecr-warden check`: it lists every mistake with file, line and column; the last valid configuration stays in force meanwhile";
-    ConfigUnreadable "config_unreadable" "a configuration file can't be read" "check that the file exists and that the daemon's user may read it";
     RestartRequired "restart_required" "a changed setting takes effect only after a restart" "restart ecr-warden; everything else of the new configuration is in force already";
 
     // identity
@@ -90,6 +89,7 @@ reasons! {
     OutputMissing "output_missing" "the consumer does not see the credential" "it is put back at the next check; look for what removes it";
     OutputShadowedByStore "output_shadowed_by_store" "credsStore is set, so Docker ignores the auths entry" "remove credsStore from the file, or use the credential helper";
     OutputShadowedByHelper "output_shadowed_by_helper" "a credHelpers entry for this registry wins over the auths entry" "remove the credHelpers entry, or make it ecr-warden";
+    OutputShadowedByFile "output_shadowed_by_file" "another file is read first and has an entry for this registry" "remove the entry from that file (podman logout REGISTRY), or publish there";
     OutputNoToken "output_no_token" "there is no token to publish yet" "see the token's own reason";
 
     // the daemon itself

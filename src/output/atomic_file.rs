@@ -34,15 +34,28 @@ const ABANDONED: i64 = 60;
 
 const LABEL: &str = "security.selinux";
 
-type Text = Zeroizing<Vec<u8>>;
+/// A file's text, which may hold secrets.
+pub type Text = Zeroizing<Vec<u8>>;
 
 /// Content of a file; `None` where there is no file.
 pub type Content = Option<Text>;
 
+/// What becomes of a file.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub enum Next {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// It gets this content.
+    Write(Text),
+    /// It goes.
+    Remove,
+}
+
 /// How a file's content is changed.
 pub trait Edit {
-    /// The new content, made from the current one; `None` if there is nothing to change.
-    fn apply(&self, current: Option<&[u8]>) -> Result<Content, Problem>;
+    /// What is made from the current content.
+    fn apply(&self, current: Option<&[u8]>) -> Result<Next, Problem>;
 
     /// `theirs` with the changes that lead from `base` to `ours`.
     fn merge(&self, base: &[u8], ours: &[u8], theirs: &[u8]) -> Result<Text, Problem>;
@@ -71,12 +84,15 @@ pub fn update(place: &Place, owner: Owner, mode: u32, edit: &dyn Edit) -> Result
         let detail = format!("{}: its mode is {:04o}", place.path.display(), stat.st_mode & 0o7777);
         updated.warnings.push(Problem::new(Reason::OutputReadableByOthers, detail));
     }
-    let Some(mut put) = edit.apply(expected.as_ref().map(|text| text.as_slice()))? else {
-        return Ok(updated);
-    };
+    let mut put = edit.apply(expected.as_ref().map(|text| text.as_slice()))?;
     for round in 0..ROUNDS {
         let before = expected.as_ref().map(|text| text.as_slice());
-        match file.swap(before, &put, &mut updated.warnings)? {
+        let swapped = match &put {
+            Next::Keep => return Ok(updated),
+            Next::Remove => file.remove(before)?,
+            Next::Write(text) => file.swap(before, text, &mut updated.warnings)?,
+        };
+        match swapped {
             Swapped::Done => {
                 updated.written = true;
                 return Ok(updated);
@@ -88,16 +104,15 @@ pub fn update(place: &Place, owner: Owner, mode: u32, edit: &dyn Edit) -> Result
                     std::thread::sleep(most.mul_f64(fastrand::f64()));
                 }
                 expected = file.read(&place.name)?.0;
-                match edit.apply(expected.as_ref().map(|text| text.as_slice()))? {
-                    Some(next) => put = next,
-                    None => return Ok(updated),
-                }
+                put = edit.apply(expected.as_ref().map(|text| text.as_slice()))?;
             }
             Swapped::Displaced { base, now, theirs } => {
                 updated.written = true;
                 let merged = edit.merge(&base, &now, &theirs).and_then(|merged| {
-                    let next = edit.apply(Some(merged.as_slice()))?;
-                    Ok(next.unwrap_or(merged))
+                    Ok(match edit.apply(Some(merged.as_slice()))? {
+                        Next::Keep => Next::Write(merged),
+                        next => next,
+                    })
                 });
                 match merged {
                     Ok(next) => (expected, put) = (Some(now), next),
@@ -158,6 +173,42 @@ impl File<'_> {
             )
         })?;
         Ok((Some(text), Some(stat)))
+    }
+
+    /// Takes the file away if it is as expected: out of sight first, so that what somebody wrote in
+    /// the last microseconds can be put back.
+    fn remove(&self, expected: Option<&[u8]>) -> Result<Swapped, Problem> {
+        let failed = |error| self.problem(Reason::OutputUnwritable, error);
+        if expected.is_none() {
+            return Ok(Swapped::Done);
+        }
+        if !self.holds(expected)? {
+            return Ok(Swapped::Again);
+        }
+        let (folder, name) = (&self.place.folder, &self.place.name);
+        let aside = self.temporary_name();
+        match fs::renameat(folder, name, folder, &aside) {
+            Ok(()) => {}
+            Err(Errno::NOENT) => return Ok(Swapped::Done),
+            Err(error) => return Err(failed(error)),
+        }
+        let content = self.read(&aside)?.0;
+        if content.as_ref().map(|text| text.as_slice()) == expected {
+            fs::unlinkat(folder, &aside, AtFlags::empty()).map_err(failed)?;
+            fs::fsync(folder).map_err(failed)?;
+            return Ok(Swapped::Done);
+        }
+        // If there is a newer one already, that one counts.
+        if fs::renameat_with(folder, &aside, folder, name, RenameFlags::NOREPLACE).is_err() {
+            let _ = fs::unlinkat(folder, &aside, AtFlags::empty());
+        }
+        Ok(Swapped::Again)
+    }
+
+    fn temporary_name(&self) -> OsString {
+        let mut name = self.prefix();
+        name.push(format!("{:016x}", fastrand::u64(..)));
+        name
     }
 
     /// Puts `new` in the place of `expected`, and of nothing else.
@@ -228,8 +279,7 @@ impl File<'_> {
     }
 
     fn write_temporary(&self, text: &[u8]) -> Result<OsString, Problem> {
-        let mut name = self.prefix();
-        name.push(format!("{:016x}", fastrand::u64(..)));
+        let name = self.temporary_name();
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let failed = |error| self.problem(Reason::OutputUnwritable, error);

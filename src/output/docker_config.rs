@@ -4,24 +4,19 @@
 //! bare host name (docker/cli, cli/config/configfile/file.go), so that is the key. Keys of other
 //! forms, such as `https://HOST`, lose against it and stay as they are.
 
-use std::{
-    cell::RefCell,
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::Path};
 
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::{
-    Entries, Output, Ownership, Published, Seen, accounts,
-    atomic_file::{self, Content, Edit},
-    place::{self, Owner, Place},
+    Entries, Seen,
+    atomic_file::Next,
+    file::{Change, Edited, Format},
 };
 use crate::model::{
     outcome::Problem,
-    output::OutputSpec,
     reason::Reason,
     token::{Token, fingerprint},
 };
@@ -29,70 +24,75 @@ use crate::model::{
 /// Credentials of other forms in an entry of ours: Docker would take them instead, or choke.
 const RIVALS: [&str; 4] = ["identitytoken", "registrytoken", "username", "password"];
 
-/// Docker's configuration file of one user.
-pub struct DockerConfig {
-    spec: OutputSpec,
-    prefix: PathBuf,
+/// `auths` in JSON, as Docker and the containers tools (podman, skopeo, buildah) read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auths {
+    /// Docker's `config.json`.
+    Docker,
+    /// The containers tools' `auth.json`; it knows no `credsStore`.
+    Containers,
 }
 
-impl DockerConfig {
-    /// Nothing is looked at yet.
-    pub fn new(spec: &OutputSpec, prefix: &Path) -> Self {
-        let prefix = if prefix.as_os_str().is_empty() { Path::new("/") } else { prefix };
-        Self { spec: spec.clone(), prefix: prefix.to_owned() }
-    }
-
-    /// Opens the way to the file; `None` if there is none and none is wanted.
-    fn place(&self, create: bool) -> Result<Option<(Place, Owner)>, Problem> {
-        let me = rustix::process::geteuid().as_raw();
-        let user = match &self.spec.owner {
-            Some(name) => Some(accounts::user(&self.prefix, name)?),
-            None => None,
-        };
-        let mut owner = match &user {
-            Some(user) => Owner { uid: user.uid, gid: user.gid },
-            None => Owner { uid: me, gid: rustix::process::getegid().as_raw() },
-        };
-        if let Some(group) = &self.spec.group {
-            owner.gid = accounts::group(&self.prefix, group)?;
+impl Format for Auths {
+    fn edit(&self, current: Option<&[u8]>, change: &Change<'_>) -> Result<Edited, Problem> {
+        let mut config = parse(current, change.path)?;
+        let mut edited = Edited::default();
+        if config.get("auths").is_none_or(Value::is_null) && !change.entries.is_empty() {
+            config.insert("auths".to_owned(), Value::Object(Map::new()));
         }
-        let path = match self.spec.path.strip_prefix("~") {
-            Ok(rest) => match &user {
-                Some(user) => user.home.join(rest),
-                None if me == 0 => Path::new("/root").join(rest),
-                None => PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(rest),
-            },
-            Err(_) => self.spec.path.clone(),
-        };
-        Ok(place::open(&self.prefix, &path, owner, create)?.map(|place| (place, owner)))
+        if let Some(auths) = config.get_mut("auths").filter(|auths| !auths.is_null()) {
+            let auths = auths
+                .as_object_mut()
+                .ok_or_else(|| malformed(change.path, "auths is no object"))?;
+            for (host, token) in change.entries {
+                let absent = !auths.contains_key(host);
+                if set_entry(auths, host, token.secret.base64().expose_secret()) {
+                    edited.set.push(host.clone());
+                    edited.absent.extend(absent.then(|| host.clone()));
+                }
+            }
+            for (host, fingerprints) in change.withdraw {
+                if !change.entries.contains_key(host) && is_ours(auths, host, fingerprints) {
+                    auths.shift_remove(host);
+                    edited.removed.push(host.clone());
+                }
+            }
+        }
+        if !edited.set.is_empty() || !edited.removed.is_empty() {
+            let text = render(&config);
+            edited.next =
+                Next::Write(text.map_err(|error| malformed(change.path, &error.to_string()))?);
+        }
+        Ok(edited)
     }
-}
 
-impl Output for DockerConfig {
-    fn publish(&self, entries: &Entries, ours: &Ownership) -> Result<Published, Problem> {
-        let Some((place, owner)) = self.place(!entries.is_empty())? else {
-            return Ok(Published::default());
+    fn merge(
+        &self,
+        base: &[u8],
+        ours: &[u8],
+        theirs: &[u8],
+        path: &Path,
+    ) -> Result<Zeroizing<Vec<u8>>, Problem> {
+        let read = |text| parse(Some(text), path).map(Value::Object);
+        let merged = three_way(&read(base)?, &read(ours)?, read(theirs)?);
+        let Value::Object(merged) = merged else {
+            return Err(malformed(path, "it is no object"));
         };
-        let edit = Auths { entries, ours, path: &place.path, done: RefCell::default() };
-        let mode = self.spec.mode.unwrap_or(0o600);
-        let updated = atomic_file::update(&place, owner, mode, &edit)?;
-        let (set, removed) = edit.done.into_inner();
-        Ok(Published { written: updated.written, set, removed, warnings: updated.warnings })
+        render(&merged).map_err(|error| malformed(path, &error.to_string()))
     }
 
-    fn read_back(&self, entries: &Entries) -> Result<BTreeMap<String, Seen>, Problem> {
-        let missing = |why: &str| Seen::NotOurs(Problem::new(Reason::OutputMissing, why));
-        let Some((place, _)) = self.place(false)? else {
-            return Ok(entries
-                .keys()
-                .map(|host| (host.clone(), missing("there is no such file")))
-                .collect());
-        };
-        let text = atomic_file::read(&place)?;
-        let config = parse(text.as_ref().map(|text| text.as_slice()), &place.path)?;
-        let seen = entries
-            .iter()
-            .map(|(host, token)| (host.clone(), see(&config, host, token, &place.path)));
+    fn see(
+        &self,
+        current: Option<&[u8]>,
+        entries: &Entries,
+        path: &Path,
+    ) -> Result<BTreeMap<String, Seen>, Problem> {
+        let mut config = parse(current, path)?;
+        if *self == Self::Containers {
+            config.shift_remove("credsStore");
+        }
+        let seen =
+            entries.iter().map(|(host, token)| (host.clone(), see(&config, host, token, path)));
         Ok(seen.collect())
     }
 }
@@ -116,58 +116,6 @@ fn see(config: &Map<String, Value>, host: &str, token: &Token, path: &Path) -> S
         let what = if found.is_some() { "another credential" } else { "no entry" };
         let detail = format!("{}: {what} for {host}", path.display());
         Seen::NotOurs(Problem::new(Reason::OutputMissing, detail))
-    }
-}
-
-/// The change to the file's `auths`.
-struct Auths<'a> {
-    entries: &'a Entries,
-    ours: &'a Ownership,
-    path: &'a Path,
-    /// Hosts set and hosts removed, of the last application.
-    done: RefCell<(Vec<String>, Vec<String>)>,
-}
-
-impl Edit for Auths<'_> {
-    fn apply(&self, current: Option<&[u8]>) -> Result<Content, Problem> {
-        let mut config = parse(current, self.path)?;
-        let (mut set, mut removed) = (Vec::new(), Vec::new());
-        if config.get("auths").is_none_or(Value::is_null) && !self.entries.is_empty() {
-            config.insert("auths".to_owned(), Value::Object(Map::new()));
-        }
-        if let Some(auths) = config.get_mut("auths").filter(|auths| !auths.is_null()) {
-            let auths =
-                auths.as_object_mut().ok_or_else(|| malformed(self.path, "auths is no object"))?;
-            for (host, token) in self.entries {
-                if set_entry(auths, host, token.secret.base64().expose_secret()) {
-                    set.push(host.clone());
-                }
-            }
-            for (host, fingerprints) in self.ours {
-                if !self.entries.contains_key(host) && is_ours(auths, host, fingerprints) {
-                    auths.shift_remove(host);
-                    removed.push(host.clone());
-                }
-            }
-        }
-        let changed = !set.is_empty() || !removed.is_empty();
-        let text = changed.then(|| render(&config)).transpose();
-        self.done.replace((set, removed));
-        text.map_err(|error| malformed(self.path, &error.to_string()))
-    }
-
-    fn merge(
-        &self,
-        base: &[u8],
-        ours: &[u8],
-        theirs: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, Problem> {
-        let read = |text| parse(Some(text), self.path).map(Value::Object);
-        let merged = three_way(&read(base)?, &read(ours)?, read(theirs)?);
-        let Value::Object(merged) = merged else {
-            return Err(malformed(self.path, "it is no object"));
-        };
-        render(&merged).map_err(|error| malformed(self.path, &error.to_string()))
     }
 }
 

@@ -60,7 +60,7 @@ impl Record {
     pub fn spec(&self, name: &str) -> Option<OutputSpec> {
         Some(OutputSpec {
             name: name.to_owned(),
-            kind: OutputKind::ALL.iter().copied().find(|kind| kind.word() == self.kind)?,
+            kind: OutputKind::of(&self.kind)?,
             path: self.path.clone(),
             owner: self.owner.clone(),
             group: self.group.clone(),

@@ -2,15 +2,21 @@
 
 pub mod accounts;
 pub mod atomic_file;
+pub mod containers_auth;
 pub mod docker_config;
+pub mod file;
 pub mod job;
 pub mod ledger;
+pub mod location;
 pub mod place;
 
 use std::{collections::BTreeMap, path::Path};
 
 use jiff::Timestamp;
 
+use self::{
+    containers_auth::ContainersAuth, docker_config::Auths, file::FileOutput, location::Location,
+};
 use crate::model::{
     outcome::Problem,
     output::{OutputKind, OutputSpec},
@@ -31,8 +37,12 @@ pub struct Published {
     pub written: bool,
     /// Host names whose entry was set or replaced.
     pub set: Vec<String>,
+    /// Those of them that had no entry at all.
+    pub absent: Vec<String>,
     /// Host names whose entry was removed.
     pub removed: Vec<String>,
+    /// What else is worth a line in the log.
+    pub notes: Vec<String>,
     /// What should be looked at although it succeeded (readable by others, in place, ...).
     pub warnings: Vec<Problem>,
 }
@@ -61,7 +71,46 @@ pub trait Output: Send + Sync {
 
 /// The output of these settings, on the host whose root is at `prefix`.
 pub fn build(spec: &OutputSpec, prefix: &Path) -> Box<dyn Output> {
+    let location = Location::new(spec, prefix);
     match spec.kind {
-        OutputKind::DockerConfig => Box::new(docker_config::DockerConfig::new(spec, prefix)),
+        OutputKind::DockerConfig => Box::new(FileOutput::new(location, Auths::Docker)),
+        OutputKind::ContainersAuth => Box::new(ContainersAuth::new(location)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! What the tests of every kind of output begin with.
+
+    use secrecy::SecretString;
+
+    use super::*;
+    use crate::model::token::AuthorizationToken;
+
+    pub(super) const HOST: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
+
+    pub(super) fn spec(kind: OutputKind, path: &str) -> OutputSpec {
+        OutputSpec {
+            name: "out".into(),
+            kind,
+            path: path.into(),
+            owner: None,
+            group: None,
+            mode: None,
+            registries: Vec::new(),
+        }
+    }
+
+    pub(super) fn entries(password: &str) -> Entries {
+        Entries::from([(HOST.to_owned(), token(password))])
+    }
+
+    pub(super) fn token(password: &str) -> Token {
+        let secret = AuthorizationToken::of("AWS", &SecretString::from(password));
+        Token { secret, minted: Timestamp::UNIX_EPOCH, expires: Timestamp::MAX }
+    }
+
+    pub(super) fn withdrawal(password: &str) -> Ownership {
+        Ownership::from([(HOST.to_owned(), vec![token(password).secret.fingerprint()])])
     }
 }

@@ -23,9 +23,9 @@ fn text(lines: &BTreeSet<String>) -> Zeroizing<Vec<u8>> {
 }
 
 impl Edit for Lines {
-    fn apply(&self, current: Option<&[u8]>) -> Result<Content, Problem> {
+    fn apply(&self, current: Option<&[u8]>) -> Result<Next, Problem> {
         let mut now = lines(current.unwrap_or_default());
-        Ok(now.insert(self.0.clone()).then(|| text(&now)))
+        Ok(if now.insert(self.0.clone()) { Next::Write(text(&now)) } else { Next::Keep })
     }
 
     fn merge(

@@ -3,44 +3,20 @@ use std::{
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
 };
 
-use jiff::Timestamp;
 use proptest::prelude::*;
-use secrecy::SecretString;
 use serde_json::json;
 
-use super::*;
-use crate::model::{output::OutputKind, token::AuthorizationToken};
+use super::{super::tests::*, *};
+use crate::{
+    model::output::OutputKind,
+    output::{
+        Output, Ownership, Published, build, file,
+        place::{self, Owner},
+    },
+};
 
-const HOST: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
-
-fn token(password: &str) -> Token {
-    let secret = AuthorizationToken::of("AWS", &SecretString::from(password));
-    Token {
-        secret,
-        minted: Timestamp::UNIX_EPOCH,
-        expires: Timestamp::from_second(9_000_000_000).unwrap(),
-    }
-}
-
-fn entries(password: &str) -> Entries {
-    Entries::from([(HOST.to_owned(), token(password))])
-}
-
-fn withdrawal(password: &str) -> Ownership {
-    Ownership::from([(HOST.to_owned(), vec![token(password).secret.fingerprint()])])
-}
-
-fn output(path: &Path) -> DockerConfig {
-    let spec = OutputSpec {
-        name: "test".into(),
-        kind: OutputKind::DockerConfig,
-        path: path.to_owned(),
-        owner: None,
-        group: None,
-        mode: None,
-        registries: Vec::new(),
-    };
-    DockerConfig::new(&spec, Path::new("/"))
+fn output(path: &Path) -> Box<dyn Output> {
+    build(&spec(OutputKind::DockerConfig, &path.to_string_lossy()), Path::new("/"))
 }
 
 fn json_of(path: &Path) -> Value {
@@ -246,12 +222,7 @@ fn owned_output(home: &Path, path: &Path) -> Result<Published, Problem> {
     let owner = Owner { uid: 4321, gid: 4321 };
     let place = place::open(Path::new("/"), path, owner, true)?.unwrap();
     let _ = home;
-    let entries = entries("p");
-    let none = Ownership::new();
-    let edit =
-        Auths { entries: &entries, ours: &none, path: &place.path, done: RefCell::default() };
-    let updated = atomic_file::update(&place, owner, 0o600, &edit)?;
-    Ok(Published { written: updated.written, ..Published::default() })
+    file::publish_at(&place, owner, 0o600, &Auths::Docker, &entries("p"), &Ownership::new())
 }
 
 #[test]
@@ -316,8 +287,8 @@ fn links_stay_below_the_hosts_root() {
     symlink("/root/real", host.path().join("root/.docker")).unwrap();
     symlink("../../../../../../root/real", host.path().join("root/up")).unwrap();
     for path in ["/root/.docker/config.json", "/root/up/config.json"] {
-        let spec = OutputSpec { path: path.into(), ..output(Path::new("/x")).spec };
-        DockerConfig::new(&spec, host.path()).publish(&entries("p"), &Ownership::new()).unwrap();
+        let output = build(&spec(OutputKind::DockerConfig, path), host.path());
+        let _ = output.publish(&entries("p"), &Ownership::new()).unwrap();
         assert!(host.path().join("root/real/config.json").exists());
         fs::remove_file(host.path().join("root/real/config.json")).unwrap();
     }
@@ -355,10 +326,14 @@ proptest! {
         let (wanted, nothing) = (entries("p"), Entries::new());
         let (none, ours) = (Ownership::new(), withdrawal("p"));
         let path = Path::new("x");
-        let publish = Auths { entries: &wanted, ours: &none, path, done: RefCell::default() };
-        let withdraw = Auths { entries: &nothing, ours: &ours, path, done: RefCell::default() };
-        let published = publish.apply(Some(&before)).unwrap().unwrap();
-        let after = withdraw.apply(Some(&published)).unwrap().unwrap();
+        let edit = |current: &[u8], entries: &Entries, withdraw: &Ownership| {
+            let change = Change { entries, withdraw, path };
+            match Auths::Docker.edit(Some(current), &change).unwrap().next {
+                Next::Write(text) => text,
+                other => panic!("{other:?}"),
+            }
+        };
+        let after = edit(&edit(&before, &wanted, &none), &nothing, &ours);
         prop_assert_eq!(&*after, &*before);
     }
 
