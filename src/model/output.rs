@@ -7,18 +7,21 @@ use std::path::PathBuf;
 pub enum OutputKind {
     /// Docker's `config.json`: `auths` entries.
     DockerConfig,
+    /// containerd's `hosts.toml`, in a folder for each registry host.
+    ContainerdHosts,
     /// The containers tools' `auth.json` (podman, skopeo, buildah).
     ContainersAuth,
 }
 
 impl OutputKind {
     /// Every kind.
-    pub const ALL: &'static [Self] = &[Self::DockerConfig, Self::ContainersAuth];
+    pub const ALL: &'static [Self] = &[Self::DockerConfig, Self::ContainerdHosts, Self::ContainersAuth];
 
     /// The word in the configuration.
     pub const fn word(self) -> &'static str {
         match self {
             Self::DockerConfig => "docker-config",
+            Self::ContainerdHosts => "containerd-hosts",
             Self::ContainersAuth => "containers-auth",
         }
     }
@@ -32,6 +35,7 @@ impl OutputKind {
     pub const fn default_path(self) -> Option<&'static str> {
         match self {
             Self::DockerConfig => Some("~/.docker/config.json"),
+            Self::ContainerdHosts => Some("/etc/containerd/certs.d"),
             Self::ContainersAuth => Some("~/.config/containers/auth.json"),
         }
     }

@@ -90,6 +90,11 @@ reasons! {
     OutputShadowedByStore "output_shadowed_by_store" "credsStore is set, so Docker ignores the auths entry" "remove credsStore from the file, or use the credential helper";
     OutputShadowedByHelper "output_shadowed_by_helper" "a credHelpers entry for this registry wins over the auths entry" "remove the credHelpers entry, or make it ecr-warden";
     OutputShadowedByFile "output_shadowed_by_file" "another file is read first and has an entry for this registry" "remove the entry from that file (podman logout REGISTRY), or publish there";
+    OutputHidesSettings "output_hides_settings" "publishing there would hide settings of the administrator's" "make a hosts.toml that names those files (ca, client) in the registry's own folder; ecr-warden then edits it";
+    ContainerdNoConfigPath "containerd_no_config_path" "containerd does not read hosts.toml" "set config_path in containerd's configuration and restart containerd";
+    ContainerdOtherPath "containerd_other_path" "containerd reads another folder" "name containerd's config_path as the output's path";
+    ContainerdPathList "containerd_path_list" "this containerd takes the list in config_path for one folder" "set config_path to one folder and restart containerd";
+    ContainerdStaticCredential "containerd_static_credential" "containerd's configuration has a credential of its own, read only when it starts" "remove it from containerd's configuration and restart containerd";
     OutputNoToken "output_no_token" "there is no token to publish yet" "see the token's own reason";
 
     // the daemon itself

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod atomic_file;
+pub mod containerd_hosts;
 pub mod containers_auth;
 pub mod docker_config;
 pub mod file;
@@ -15,7 +16,7 @@ use std::{collections::BTreeMap, path::Path};
 use jiff::Timestamp;
 
 use self::{
-    containers_auth::ContainersAuth, docker_config::Auths, file::FileOutput, location::Location,
+    containerd_hosts::ContainerdHosts, containers_auth::ContainersAuth, docker_config::Auths, file::FileOutput, location::Location,
 };
 use crate::model::{
     outcome::Problem,
@@ -47,6 +48,22 @@ pub struct Published {
     pub warnings: Vec<Problem>,
 }
 
+impl Published {
+    /// Adds what another file's publication did.
+    fn add(&mut self, other: Self) {
+        self.written |= other.written;
+        self.set.extend(other.set);
+        self.absent.extend(other.absent);
+        self.removed.extend(other.removed);
+        self.notes.extend(other.notes);
+        for warning in other.warnings {
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
+    }
+}
+
 /// What a consumer would see for one registry host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
@@ -74,6 +91,7 @@ pub fn build(spec: &OutputSpec, prefix: &Path) -> Box<dyn Output> {
     let location = Location::new(spec, prefix);
     match spec.kind {
         OutputKind::DockerConfig => Box::new(FileOutput::new(location, Auths::Docker)),
+        OutputKind::ContainerdHosts => Box::new(ContainerdHosts::new(location)),
         OutputKind::ContainersAuth => Box::new(ContainersAuth::new(location)),
     }
 }
