@@ -15,7 +15,8 @@ pub enum OutputKind {
 
 impl OutputKind {
     /// Every kind.
-    pub const ALL: &'static [Self] = &[Self::DockerConfig, Self::ContainerdHosts, Self::ContainersAuth];
+    pub const ALL: &'static [Self] =
+        &[Self::DockerConfig, Self::ContainerdHosts, Self::ContainersAuth];
 
     /// The word in the configuration.
     pub const fn word(self) -> &'static str {

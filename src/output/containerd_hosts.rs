@@ -54,7 +54,8 @@ impl ContainerdHosts {
     fn beginning(&self, folder: &Path, exists: bool) -> Result<Option<String>, Problem> {
         let (root, _) = self.location.resolve()?;
         let here = self.location.here(&root);
-        let (looked, hidden) = if exists { (folder, folder) } else { (DEFAULT.as_ref(), DEFAULT.as_ref()) };
+        let (looked, hidden) =
+            if exists { (folder, folder) } else { (DEFAULT.as_ref(), DEFAULT.as_ref()) };
         let text = match fs::read_to_string(here.join(looked).join(FILE)) {
             Ok(text) => return Ok((!exists).then_some(text)),
             Err(_) => None,
@@ -81,8 +82,9 @@ impl ContainerdHosts {
 
     /// Removes the folder of a host once nothing is in it: it would hide `_default`.
     fn remove_folder(&self, folder: &Path) {
-        if let Ok(Some((place, _))) = self.location.open(Some(folder), false) {
-            let _ = rustix::fs::unlinkat(&place.folder, &place.name, AtFlags::REMOVEDIR);
+        // Any name leads to the folder above.
+        if let Ok(Some((place, _))) = self.location.open(Some(Path::new(".ecr-warden")), false) {
+            let _ = rustix::fs::unlinkat(&place.folder, folder, AtFlags::REMOVEDIR);
         }
     }
 }
@@ -99,10 +101,15 @@ impl Output for ContainerdHosts {
     fn publish(&self, entries: &Entries, withdraw: &Ownership) -> Result<Published, Problem> {
         let mut all = Published::default();
         let mut first = None;
-        let hosts = entries.keys().chain(withdraw.keys().filter(|host| !entries.contains_key(*host)));
+        let hosts =
+            entries.keys().chain(withdraw.keys().filter(|host| !entries.contains_key(*host)));
         for host in hosts {
-            let one = Entries::from_iter(entries.get_key_value(host).map(|(host, token)| (host.clone(), token.clone())));
-            let ours = Ownership::from_iter(withdraw.get_key_value(host).map(|(host, prints)| (host.clone(), prints.clone())));
+            let one = Entries::from_iter(
+                entries.get_key_value(host).map(|(host, token)| (host.clone(), token.clone())),
+            );
+            let ours = Ownership::from_iter(
+                withdraw.get_key_value(host).map(|(host, prints)| (host.clone(), prints.clone())),
+            );
             let published = self.format(host).and_then(|(format, folder)| {
                 let below = folder.join(FILE);
                 let published = file::publish(&self.location, Some(&below), &format, &one, &ours)?;
@@ -128,7 +135,12 @@ impl Output for ContainerdHosts {
             let (folder, exists) = self.folder(host)?;
             if exists {
                 let format = HostsToml { host: host.clone(), beginning: None };
-                seen.extend(file::read_back(&self.location, Some(&folder.join(FILE)), &format, &one)?);
+                seen.extend(file::read_back(
+                    &self.location,
+                    Some(&folder.join(FILE)),
+                    &format,
+                    &one,
+                )?);
             } else {
                 seen.extend(all_missing(&one, "there is no folder of that name"));
             }

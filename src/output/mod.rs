@@ -16,7 +16,8 @@ use std::{collections::BTreeMap, path::Path};
 use jiff::Timestamp;
 
 use self::{
-    containerd_hosts::ContainerdHosts, containers_auth::ContainersAuth, docker_config::Auths, file::FileOutput, location::Location,
+    containerd_hosts::ContainerdHosts, containers_auth::ContainersAuth, docker_config::Auths,
+    file::FileOutput, location::Location,
 };
 use crate::model::{
     outcome::Problem,

@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, path::Path};
 
 use secrecy::ExposeSecret as _;
-use sha2::{Digest as _, Sha256};
 use toml_edit::{DocumentMut, Item, Table, TableLike, Value, value};
 use zeroize::Zeroizing;
 
@@ -21,7 +20,8 @@ use crate::model::{
 /// Exactly so: containerd does not canonicalise the names of headers.
 const HEADER: &str = "Authorization";
 
-const MADE: &str = "# Made by ecr-warden, which removes this file when it has nothing to say here.\n";
+const MADE: &str =
+    "# Made by ecr-warden, which removes this file when it has nothing to say here.\n";
 const ENTRY: &str = "# ecr-warden keeps this entry. When its header has expired, containerd goes on to the server.\n";
 const CARRIED: &str = "# Carried over from _default, sha256 ";
 
@@ -57,24 +57,42 @@ impl HostsToml {
     /// A new file, with what `_default` has.
     fn made(&self, path: &Path) -> Result<DocumentMut, Problem> {
         let mut text = MADE.to_owned();
-        if let Some(beginning) = &self.beginning {
-            text += CARRIED;
-            text += &digest(beginning);
-            text += "\n";
-            text += beginning;
+        let beginning = self.beginning.as_deref().unwrap_or_default();
+        if !beginning.is_empty() {
+            text.extend([CARRIED, &fingerprint(beginning), "\n"]);
         }
-        let mut document = Self::parse(Some(text.as_bytes()), path)?;
-        if !document.contains_key("server") {
-            document.insert("server", value(self.url()));
-            if self.beginning.is_none() {
-                // The comment that an empty document carries at its end comes first.
-                document.set_trailing("");
-                if let Some(mut key) = document.key_mut("server") {
-                    key.leaf_decor_mut().set_prefix(MADE);
-                }
-            }
+        if !Self::parse(Some(beginning.as_bytes()), path)?.contains_key("server") {
+            text += &self.server();
         }
-        Ok(document)
+        text += beginning;
+        Self::parse(Some(text.as_bytes()), path)
+    }
+
+    fn server(&self) -> String {
+        format!("server = \"{}\"\n", self.url())
+    }
+
+    /// Whether a file that began as a copy of `_default` is still that copy.
+    fn is_carried_over(&self, text: &str) -> bool {
+        let copy = text.strip_prefix(MADE).and_then(|rest| rest.strip_prefix(CARRIED));
+        copy.and_then(|rest| rest.split_once('\n')).is_some_and(|(sum, rest)| {
+            let without = rest.strip_prefix(&self.server()).unwrap_or(rest);
+            [rest, without].iter().any(|text| fingerprint(text) == sum)
+        })
+    }
+
+    /// Removing a table takes the comments before it along, which may be somebody's. Our own lines
+    /// are cut out instead, where the result says the same as `edited`.
+    fn without_lines_of_ours(before: &str, edited: String) -> String {
+        let cut = || {
+            let start = before.find(ENTRY)?;
+            let value = before[start..].find("\nAuthorization = ")? + start + 1;
+            let end = before[value..].find('\n').map_or(before.len(), |length| value + length + 1);
+            let head = before[..start].strip_suffix('\n').unwrap_or(&before[..start]);
+            Some([head, &before[end..]].concat())
+        };
+        let parsed = |text: &str| toml::from_str::<toml::Table>(text).ok();
+        cut().filter(|text| parsed(text) == parsed(&edited)).unwrap_or(edited)
     }
 
     fn set(&self, document: &mut DocumentMut, token: &Token, path: &Path) -> Result<(), Problem> {
@@ -111,10 +129,12 @@ impl HostsToml {
             .and_then(Item::as_table_like_mut)
             .ok_or_else(|| broken(&format!("host.\"{url}\"")))?;
         if !entry.contains_key("header") {
-            entry.insert("header", header_table(entry));
+            entry.insert("header", Item::Table(Table::new()));
         }
-        let header =
-            entry.get_mut("header").and_then(Item::as_table_like_mut).ok_or_else(|| broken("header"))?;
+        let header = entry
+            .get_mut("header")
+            .and_then(Item::as_table_like_mut)
+            .ok_or_else(|| broken("header"))?;
         header.insert(HEADER, value(basic(token)));
         Ok(())
     }
@@ -122,62 +142,41 @@ impl HostsToml {
     /// Takes our header out, and whatever is there only for its sake.
     fn unset(&self, document: &mut DocumentMut) -> Next {
         let url = self.url();
-        let made = starts_with_our_comment(document);
+        let before = Zeroizing::new(document.to_string());
         if let Some(hosts) = document.get_mut("host").and_then(Item::as_table_like_mut) {
             let ours = hosts.get(&url).and_then(Item::as_table).is_some_and(|entry| {
-                entry.decor().prefix().and_then(|raw| raw.as_str()).is_some_and(|text| text.contains(ENTRY.trim()))
+                entry
+                    .decor()
+                    .prefix()
+                    .and_then(|raw| raw.as_str())
+                    .is_some_and(|text| text.contains(ENTRY.trim()))
             });
             if ours {
                 hosts.remove(&url);
             } else if let Some(entry) = hosts.get_mut(&url).and_then(Item::as_table_like_mut) {
-                let empty = entry.get_mut("header").and_then(Item::as_table_like_mut).is_some_and(|header| {
-                    header.remove(HEADER);
-                    header.is_empty()
-                });
+                let empty = entry.get_mut("header").and_then(Item::as_table_like_mut).is_some_and(
+                    |header| {
+                        header.remove(HEADER);
+                        header.is_empty()
+                    },
+                );
                 if empty {
                     entry.remove("header");
                 }
             }
         }
-        let no_hosts = document
-            .get("host")
-            .and_then(Item::as_table_like)
-            .is_none_or(TableLike::is_empty);
-        let only_server = document.iter().all(|(key, _)| key == "server" || key == "host");
-        if made && ((no_hosts && only_server) || carried_over_unchanged(document, &self.url())) {
-            return Next::Remove;
-        }
+        let no_hosts =
+            document.get("host").and_then(Item::as_table_like).is_none_or(TableLike::is_empty);
         if no_hosts {
             document.remove("host");
         }
-        Next::Write(Zeroizing::new(document.to_string().into_bytes()))
+        let text = Zeroizing::new(Self::without_lines_of_ours(&before, document.to_string()));
+        let only_server = document.iter().all(|(key, _)| key == "server");
+        if (text.starts_with(MADE) && only_server) || self.is_carried_over(&text) {
+            return Next::Remove;
+        }
+        Next::Write(Zeroizing::new(text.as_bytes().to_vec()))
     }
-}
-
-/// In the style of the entry around it.
-fn header_table(entry: &dyn TableLike) -> Item {
-    let _ = entry;
-    Item::Table(Table::new())
-}
-
-fn starts_with_our_comment(document: &DocumentMut) -> bool {
-    document.to_string().starts_with(MADE)
-}
-
-/// Whether a file that began as a copy of `_default` is still that copy (but for what we added).
-fn carried_over_unchanged(document: &DocumentMut, url: &str) -> bool {
-    let text = document.to_string();
-    let Some((sum, rest)) =
-        text.strip_prefix(MADE).and_then(|rest| rest.strip_prefix(CARRIED)?.split_once('\n'))
-    else {
-        return false;
-    };
-    let server = format!("server = \"{url}\"\n");
-    digest(rest) == sum || digest(&rest.replacen(&server, "", 1)) == sum
-}
-
-fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn basic(token: &Token) -> String {

@@ -28,8 +28,12 @@ impl Known {
             .into_iter()
             .map(PathBuf::from)
             .find(|path| path.exists())?;
-        let files = [&program, Path::new("/etc/containerd/config.toml"), Path::new("/etc/containerd/conf.d")]
-            .map(|path| path.metadata().and_then(|about| about.modified()).ok());
+        let files = [
+            &program,
+            Path::new("/etc/containerd/config.toml"),
+            Path::new("/etc/containerd/conf.d"),
+        ]
+        .map(|path| path.metadata().and_then(|about| about.modified()).ok());
         if self.of.as_deref() != Some(&files) {
             self.problem = dump(&program).and_then(|text| problem(&text, folder));
             self.of = Some(files.to_vec());
