@@ -38,15 +38,7 @@ fn main() {
         let folder = Path::new(folder).join(format!("ecr-warden-bench-{}", std::process::id()));
         fs::create_dir(&folder).unwrap();
         let path = folder.join("config.json");
-        let spec = OutputSpec {
-            name: "bench".into(),
-            kind: OutputKind::DockerConfig,
-            path: path.clone(),
-            owner: None,
-            group: None,
-            mode: None,
-            registries: Vec::new(),
-        };
+        let spec = OutputSpec::new("bench", OutputKind::DockerConfig, path.clone());
         let output = build(&spec, Path::new("/"));
         let (one, two) = (entries('a'), entries('b'));
         let (mut ours, mut floor) = (Vec::new(), Vec::new());

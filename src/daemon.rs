@@ -2,6 +2,7 @@
 
 mod hub;
 mod listen;
+mod repair;
 mod stray;
 
 use std::{
@@ -18,7 +19,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use self::{hub::Hub, listen::Listen, stray::Strays};
+use self::{hub::Hub, listen::Listen, repair::Repair, stray::Strays};
 use crate::{
     aws::client::Aws,
     config::{
@@ -96,6 +97,7 @@ struct Daemon {
     keepers: BTreeMap<KeeperKey, RunningKeeper>,
     outputs: BTreeMap<String, RunningOutput>,
     strays: Option<Handle>,
+    repair: Repair,
     listen: Option<(Handle, CancellationToken)>,
 }
 
@@ -141,7 +143,7 @@ pub async fn run(sources: Sources, loaded: Loaded) -> Result<(), StartError> {
 
     let recorder = Arc::clone(&hub) as Arc<dyn Recorder>;
     let driver = Driver::new(recorder, pulse.clone(), jumps.subscribe(), stop.clone());
-    let mut daemon = Daemon::build(&loaded, hub, driver, site);
+    let mut daemon = Daemon::build(&loaded, hub, driver, site, Repair::new(stop.child_token()));
     daemon.took_over(&loaded);
     daemon.apply(loaded.settings.clone()).await;
     info!(
@@ -163,7 +165,13 @@ pub async fn run(sources: Sources, loaded: Loaded) -> Result<(), StartError> {
 }
 
 impl Daemon {
-    fn build(loaded: &Loaded, hub: Arc<Hub>, driver: Driver, site: Arc<http::Site>) -> Self {
+    fn build(
+        loaded: &Loaded,
+        hub: Arc<Hub>,
+        driver: Driver,
+        site: Arc<http::Site>,
+        repair: Repair,
+    ) -> Self {
         let settings = loaded.settings.clone();
         let host = host::identify(root(&settings));
         let (ledger, problem) = Ledger::load(&settings.daemon.state_directory);
@@ -184,6 +192,7 @@ impl Daemon {
             keepers: BTreeMap::new(),
             outputs: BTreeMap::new(),
             strays: None,
+            repair,
             listen: None,
             settings,
         }
@@ -221,7 +230,10 @@ impl Daemon {
                     jumps.send_modify(|jumps| *jumps += 1);
                 }
                 () = beat.asked() => beat.answer(),
-                () = hub.changed.notified() => told.update(&self.hub),
+                () = hub.changed.notified() => {
+                    told.update(&self.hub);
+                    self.repair.follow();
+                }
             }
         }
     }
@@ -406,6 +418,7 @@ impl Daemon {
                 running.handle.stop().await;
             }
             self.hub.forget_output(&name);
+            self.repair.forget(&name);
         }
         for spec in specs {
             let hosts = hosts_of(&self.settings, &spec);
@@ -420,6 +433,7 @@ impl Daemon {
             if let Some(running) = self.outputs.get_mut(&spec.name) {
                 let mut current = running.hosts.lock().unwrap_or_else(PoisonError::into_inner);
                 if *current != hosts {
+                    self.repair.hosts(&spec.name, hosts.clone());
                     *current = hosts;
                     running.handle.wake.wake();
                 }
@@ -427,19 +441,31 @@ impl Daemon {
                 running.spec = spec;
                 continue;
             }
-            let hosts = Arc::new(Mutex::new(hosts));
-            let job = self.output(&spec, Arc::clone(&hosts));
+            let output = self.build_output(&spec);
+            let shared = Arc::new(Mutex::new(hosts.clone()));
+            let job = self.output(&spec, Arc::clone(&output), Arc::clone(&shared));
             let trigger = Box::new(self.hub.board.subscribe());
             let handle = self.driver.spawn(Box::new(job), Wake::default(), Some(trigger));
+            self.repair.watch(&spec.name, output, handle.wake.clone(), hosts);
+            let hosts = shared;
             let cron = self.schedule(&handle).await;
             let running = RunningOutput { check: check.clone(), hosts, handle, cron, spec };
             self.outputs.insert(running.spec.name.clone(), running);
         }
     }
 
-    fn output(&self, spec: &OutputSpec, hosts: Arc<Mutex<Vec<String>>>) -> OutputJob {
+    fn build_output(&self, spec: &OutputSpec) -> Arc<dyn output::Output> {
+        Arc::from(output::build(spec, &self.settings.daemon.host_prefix))
+    }
+
+    fn output(
+        &self,
+        spec: &OutputSpec,
+        output: Arc<dyn output::Output>,
+        hosts: Arc<Mutex<Vec<String>>>,
+    ) -> OutputJob {
         let tools = output::job::Tools {
-            output: Arc::from(output::build(spec, &self.settings.daemon.host_prefix)),
+            output,
             ledger: Arc::clone(&self.ledger),
             board: self.hub.board.subscribe(),
             clock: Arc::clone(&self.hub.clock),
@@ -529,7 +555,8 @@ pub async fn refresh(
     let jumps = watch::Sender::new(0);
     let recorder = Arc::clone(&hub) as Arc<dyn Recorder>;
     let driver = Driver::new(recorder, pulse, jumps.subscribe(), CancellationToken::new());
-    let daemon = Daemon::build(loaded, hub, driver, site);
+    let repair = Repair::new(CancellationToken::new());
+    let daemon = Daemon::build(loaded, hub, driver, site, repair);
     let wanted = wanted_keepers(&daemon.settings);
     let hosts = wanted.iter().map(|(key, wanted)| (key.clone(), wanted.hosts.clone())).collect();
     daemon.hub.configure(hosts, BTreeMap::new());
@@ -542,7 +569,7 @@ pub async fn refresh(
     }
     for spec in &daemon.settings.outputs {
         let hosts = Arc::new(Mutex::new(hosts_of(&daemon.settings, spec)));
-        let mut job = daemon.output(spec, hosts).impatient();
+        let mut job = daemon.output(spec, daemon.build_output(spec), hosts).impatient();
         let outcome = job.run().await;
         done.push((job.name().to_owned(), outcome.verdict, outcome.change));
     }

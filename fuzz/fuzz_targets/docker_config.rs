@@ -28,15 +28,7 @@ static FOLDER: LazyLock<String> = LazyLock::new(|| {
 fuzz_target!(|text: &[u8]| {
     let path = format!("{}/config.json", *FOLDER);
     fs::write(&path, text).expect("written");
-    let spec = OutputSpec {
-        name: "fuzz".into(),
-        kind: OutputKind::DockerConfig,
-        path: path.clone().into(),
-        owner: None,
-        group: None,
-        mode: None,
-        registries: Vec::new(),
-    };
+    let spec = OutputSpec::new("fuzz", OutputKind::DockerConfig, path.clone());
     let secret = AuthorizationToken::of("AWS", &SecretString::from("password"));
     let fingerprint = secret.fingerprint();
     let token = Token { secret, minted: Timestamp::UNIX_EPOCH, expires: Timestamp::MAX };

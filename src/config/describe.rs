@@ -143,6 +143,7 @@ fn kind_schema(kind: Kind, doc: &str) -> Json {
         Kind::Mode => text("^0?[0-7]{3}$"),
         Kind::Name => text(NAME),
         Kind::Hosts => json!({ "type": "array", "items": text(HOST) }),
+        Kind::Arguments => json!({ "type": "array", "items": { "type": "string" } }),
         Kind::Names => json!({ "type": "array", "items": text(NAME) }),
     };
     schema["description"] = Json::from(doc);

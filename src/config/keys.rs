@@ -43,6 +43,8 @@ pub enum Kind {
     Hosts,
     /// A list of names.
     Names,
+    /// A program and its arguments.
+    Arguments,
 }
 
 /// One key of a table.
@@ -275,6 +277,25 @@ pub const TABLES: &[Table] = &[
             key("group", Kind::Name, "the owner's", "The group of a new file."),
             key("mode", Kind::Mode, "\"0600\"", "The mode of a new file."),
             key("registries", Kind::Names, "all", "The registries published here."),
+            key("template", Kind::Path, "required for template", "The template's file."),
+            key(
+                "command",
+                Kind::Arguments,
+                "required for command",
+                "The program (an absolute path) and its arguments; no shell is involved.",
+            ),
+            key(
+                "timeout",
+                Kind::Duration(1, 600),
+                "\"10s\"",
+                "How long the command may take before it is killed.",
+            ),
+            key(
+                "restart_command",
+                Kind::Arguments,
+                "none",
+                "For ecs-config: what restarts the ECS agent, run after a change and only while no task is being placed.",
+            ),
         ],
     },
 ];
@@ -310,6 +331,7 @@ impl Kind {
             Self::Name => "a name of letters, digits and . _ : @ / + -".into(),
             Self::Hosts => "a list of host names".into(),
             Self::Names => "a list of names".into(),
+            Self::Arguments => "a list of texts, the program first".into(),
         }
     }
 
@@ -317,6 +339,7 @@ impl Kind {
     pub fn accepts(self, text: &str) -> bool {
         match self {
             Self::Text => !text.trim().is_empty(),
+            Self::Arguments => !text.contains('\0'),
             Self::Word(words) => words.contains(&text),
             Self::Duration(low, high) => {
                 parse_duration(text).is_some_and(|d| (low..=high).contains(&d.as_secs()))
@@ -348,7 +371,7 @@ impl Kind {
 
     /// Whether the value is a list.
     pub fn is_list(self) -> bool {
-        matches!(self, Self::Hosts | Self::Names)
+        matches!(self, Self::Hosts | Self::Names | Self::Arguments)
     }
 }
 

@@ -200,7 +200,8 @@ fn list_name(section: &Section) -> Option<String> {
 fn output_path(table: &Table<'_>) -> Option<String> {
     table.text("path").or_else(|| {
         let kind = OutputKind::of(&table.text("kind")?)?;
-        kind.default_path().map(str::to_owned)
+        let program = table.list("command").into_iter().next();
+        kind.default_path().map(str::to_owned).or(program)
     })
 }
 
@@ -437,6 +438,30 @@ impl Builder<'_> {
         built
     }
 
+    /// Keys that only some kinds have, and those that a kind can't do without.
+    fn check_special_keys(&mut self, section: &Section, kind: OutputKind) {
+        let table = Table { section };
+        for key in OutputKind::ALL.iter().flat_map(|kind| kind.special_keys()) {
+            if table.given(key).is_some() && !kind.special_keys().contains(key) {
+                let message = format!("output.{key} is for kind = {} only", kinds_with(key));
+                self.mistake(table.place(key), message);
+            }
+        }
+        if let Some(key) = kind.required_key().filter(|key| table.given(key).is_none()) {
+            let message = format!("output.{key} is missing, which kind = {:?} needs", kind.word());
+            self.mistake(section.place.clone(), message);
+        }
+        for key in ["command", "restart_command"] {
+            if table.list(key).first().is_some_and(|program| !program.starts_with('/')) {
+                let message = format!("output.{key}: the program must be an absolute path");
+                self.mistake(table.place(key), message);
+            }
+        }
+        if kind == OutputKind::Command && table.given("path").is_some() {
+            self.mistake(table.place("path"), "a command has no path; its program is in command");
+        }
+    }
+
     fn outputs(&mut self, registries: &[Registry]) -> Vec<OutputSpec> {
         let mut built: Vec<OutputSpec> = Vec::new();
         for section in self.all("output") {
@@ -456,26 +481,33 @@ impl Builder<'_> {
                     self.mistake(table.place("registries"), unknown("registry", name, known));
                 }
             }
-            let spec = OutputSpec {
-                name: section.name.clone().unwrap_or_else(|| format!("{}:{path}", kind.word())),
+            self.check_special_keys(&section, kind);
+            let list = |key: &str| table.list(key);
+            let mut spec = OutputSpec::new(
+                section.name.clone().unwrap_or_else(|| format!("{}:{path}", kind.word())),
                 kind,
-                path: PathBuf::from(path),
-                owner: table.text("owner"),
-                group: table.text("group"),
-                mode: table.text("mode").and_then(|mode| u32::from_str_radix(&mode, 8).ok()),
-                registries: if wanted.is_empty() {
-                    registries.iter().map(|registry| registry.name.clone()).collect()
-                } else {
-                    wanted
-                },
+                path,
+            );
+            spec.owner = table.text("owner");
+            spec.group = table.text("group");
+            spec.mode = table.text("mode").and_then(|mode| u32::from_str_radix(&mode, 8).ok());
+            spec.registries = if wanted.is_empty() {
+                registries.iter().map(|registry| registry.name.clone()).collect()
+            } else {
+                wanted
             };
+            spec.template = table.text("template").map(PathBuf::from);
+            (spec.command, spec.restart_command) = (list("command"), list("restart_command"));
+            spec.timeout = table.duration("timeout").unwrap_or(spec.timeout);
             if built.iter().any(|other| other.name == spec.name) {
                 let message = format!("two outputs are called {}; give them names", spec.name);
                 self.mistake(section.place.clone(), message);
                 continue;
             }
             let twin = built.iter().find(|other| {
-                other.path == spec.path && (spec.path.is_absolute() || other.owner == spec.owner)
+                kind != OutputKind::Command
+                    && other.path == spec.path
+                    && (spec.path.is_absolute() || other.owner == spec.owner)
             });
             if let Some(twin) = twin {
                 let message = format!("the output {} writes the same file", twin.name);
@@ -486,6 +518,12 @@ impl Builder<'_> {
         }
         built
     }
+}
+
+/// Which kinds have a key, in words.
+fn kinds_with(key: &str) -> String {
+    let kinds = OutputKind::ALL.iter().filter(|kind| kind.special_keys().contains(&key));
+    kinds.map(|kind| format!("{:?}", kind.word())).collect::<Vec<_>>().join(", ")
 }
 
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {

@@ -1,6 +1,6 @@
 //! What the configuration says of an output.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// The kinds of outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,12 +11,27 @@ pub enum OutputKind {
     ContainerdHosts,
     /// The containers tools' `auth.json` (podman, skopeo, buildah).
     ContainersAuth,
+    /// A file that is the value of `.dockerconfigjson` in a Kubernetes secret.
+    Dockerconfigjson,
+    /// A file rendered from a template.
+    Template,
+    /// A program that gets the credentials on its standard input.
+    Command,
+    /// `ECS_ENGINE_AUTH_DATA` in the ECS agent's `ecs.config`.
+    EcsConfig,
 }
 
 impl OutputKind {
     /// Every kind.
-    pub const ALL: &'static [Self] =
-        &[Self::DockerConfig, Self::ContainerdHosts, Self::ContainersAuth];
+    pub const ALL: &'static [Self] = &[
+        Self::DockerConfig,
+        Self::ContainerdHosts,
+        Self::ContainersAuth,
+        Self::Dockerconfigjson,
+        Self::Template,
+        Self::Command,
+        Self::EcsConfig,
+    ];
 
     /// The word in the configuration.
     pub const fn word(self) -> &'static str {
@@ -24,6 +39,10 @@ impl OutputKind {
             Self::DockerConfig => "docker-config",
             Self::ContainerdHosts => "containerd-hosts",
             Self::ContainersAuth => "containers-auth",
+            Self::Dockerconfigjson => "dockerconfigjson",
+            Self::Template => "template",
+            Self::Command => "command",
+            Self::EcsConfig => "ecs-config",
         }
     }
 
@@ -38,6 +57,27 @@ impl OutputKind {
             Self::DockerConfig => Some("~/.docker/config.json"),
             Self::ContainerdHosts => Some("/etc/containerd/certs.d"),
             Self::ContainersAuth => Some("~/.config/containers/auth.json"),
+            Self::EcsConfig => Some("/etc/ecs/ecs.config"),
+            Self::Dockerconfigjson | Self::Template | Self::Command => None,
+        }
+    }
+
+    /// Keys of `[[output]]` that only some kinds have.
+    pub const fn special_keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Template => &["template"],
+            Self::Command => &["command", "timeout"],
+            Self::EcsConfig => &["restart_command"],
+            _ => &[],
+        }
+    }
+
+    /// Of those, the one that it can't do without.
+    pub const fn required_key(self) -> Option<&'static str> {
+        match self {
+            Self::Template => Some("template"),
+            Self::Command => Some("command"),
+            _ => None,
         }
     }
 }
@@ -49,9 +89,11 @@ pub struct OutputSpec {
     pub name: String,
     /// What is written.
     pub kind: OutputKind,
-    /// The file; absolute once the owner's home is known (`~/` stands for it).
+    /// The file; absolute once the owner's home is known (`~/` stands for it). Of a command, its
+    /// program.
     pub path: PathBuf,
-    /// The user whom a new file belongs to, and in whose home the path may lie.
+    /// The user whom a new file belongs to, and in whose home the path may lie; whom a command
+    /// runs as.
     pub owner: Option<String>,
     /// The group of a new file.
     pub group: Option<String>,
@@ -59,4 +101,31 @@ pub struct OutputSpec {
     pub mode: Option<u32>,
     /// The names of the registries published here, in the configuration's order.
     pub registries: Vec<String>,
+    /// The template's file.
+    pub template: Option<PathBuf>,
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// How long the program may take.
+    pub timeout: Duration,
+    /// What restarts the ECS agent, and its arguments.
+    pub restart_command: Vec<String>,
+}
+
+impl OutputSpec {
+    /// An output with nothing but a name, a kind and a path.
+    pub fn new(name: impl Into<String>, kind: OutputKind, path: impl Into<PathBuf>) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            path: path.into(),
+            owner: None,
+            group: None,
+            mode: None,
+            registries: Vec::new(),
+            template: None,
+            command: Vec::new(),
+            timeout: Duration::from_secs(10),
+            restart_command: Vec::new(),
+        }
+    }
 }

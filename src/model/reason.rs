@@ -90,6 +90,10 @@ reasons! {
     OutputShadowedByStore "output_shadowed_by_store" "credsStore is set, so Docker ignores the auths entry" "remove credsStore from the file, or use the credential helper";
     OutputShadowedByHelper "output_shadowed_by_helper" "a credHelpers entry for this registry wins over the auths entry" "remove the credHelpers entry, or make it ecr-warden";
     OutputShadowedByFile "output_shadowed_by_file" "another file is read first and has an entry for this registry" "remove the entry from that file (podman logout REGISTRY), or publish there";
+    OutputFight "output_fight" "another program keeps removing or changing the credential" "find it (docker logout in a script, configuration management, another login job) and let one of the two own the entry";
+    OutputForeignFile "output_foreign_file" "a file of somebody else's is in the output's place" "move it away, or name another path: a rendered file is ecr-warden's as a whole";
+    TemplateInvalid "template_invalid" "the template can't be rendered" "correct the template; docs/outputs.md lists what it may use";
+    CommandFailed "command_failed" "the output's command failed" "run the command by hand with the same input; it is tried again meanwhile";
     OutputHidesSettings "output_hides_settings" "publishing there would hide settings of the administrator's" "make a hosts.toml that names those files (ca, client) in the registry's own folder; ecr-warden then edits it";
     ContainerdNoConfigPath "containerd_no_config_path" "containerd does not read hosts.toml" "set config_path in containerd's configuration and restart containerd";
     ContainerdOtherPath "containerd_other_path" "containerd reads another folder" "name containerd's config_path as the output's path";

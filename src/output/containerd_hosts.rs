@@ -127,6 +127,15 @@ impl Output for ContainerdHosts {
         first.map_or(Ok(all), Err)
     }
 
+    fn files(&self, hosts: &[String]) -> Vec<PathBuf> {
+        let below = |host: &String| {
+            let (folder, _) = self.folder(host).ok()?;
+            let (root, _) = self.location.resolve().ok()?;
+            Some(self.location.here(&root).join(folder).join(FILE))
+        };
+        hosts.iter().filter_map(below).collect()
+    }
+
     fn read_back(&self, entries: &Entries) -> Result<BTreeMap<String, Seen>, Problem> {
         let (root, _) = self.location.resolve()?;
         let mut seen = BTreeMap::new();

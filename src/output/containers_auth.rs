@@ -58,6 +58,10 @@ impl Output for ContainersAuth {
         file::publish(&self.location, None, &Auths::Containers, entries, withdraw)
     }
 
+    fn files(&self, _hosts: &[String]) -> Vec<PathBuf> {
+        self.location.files()
+    }
+
     fn read_back(&self, entries: &Entries) -> Result<BTreeMap<String, Seen>, Problem> {
         let mut seen = file::read_back(&self.location, None, &Auths::Containers, entries)?;
         for (path, hosts) in self.read_earlier()? {

@@ -1,6 +1,10 @@
 //! An output that is one file, whatever its format.
 
-use std::{cell::RefCell, collections::BTreeMap, path::Path};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use zeroize::Zeroizing;
 
@@ -75,6 +79,10 @@ impl<F: Format> FileOutput<F> {
 impl<F: Format> Output for FileOutput<F> {
     fn publish(&self, entries: &Entries, withdraw: &Ownership) -> Result<Published, Problem> {
         publish(&self.location, None, &self.format, entries, withdraw)
+    }
+
+    fn files(&self, _hosts: &[String]) -> Vec<PathBuf> {
+        self.location.files()
     }
 
     fn read_back(&self, entries: &Entries) -> Result<BTreeMap<String, Seen>, Problem> {

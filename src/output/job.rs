@@ -1,14 +1,14 @@
 //! The job that keeps one output as it should be.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{oneshot, watch};
 
 use super::{Entries, Output, Ownership, Published, Seen, ledger::Ledger};
@@ -16,7 +16,7 @@ use crate::{
     model::{
         clock::Clock,
         outcome::{Again, Outcome, Problem, Verdict},
-        output::OutputSpec,
+        output::{OutputKind, OutputSpec},
         reason::Reason,
     },
     schedule::job::Job,
@@ -30,6 +30,13 @@ const FIRST_TOKEN: Duration = Duration::from_secs(5);
 
 /// After a failure it is tried again after so long at the latest.
 const RETRY: Duration = Duration::from_secs(60);
+
+/// So many repairs within [`FIGHT_WITHIN`] are a fight with another program.
+const FIGHT: usize = 5;
+const FIGHT_WITHIN: Duration = Duration::from_secs(60);
+
+/// After a fight the output is left alone so long, unless there is a new token for it.
+const TRUCE: Duration = Duration::from_secs(60);
 
 /// The tokens of now, by registry host.
 pub type Board = Entries;
@@ -90,6 +97,9 @@ pub struct OutputJob {
     /// The work that is under way, perhaps on a filesystem that hangs.
     working: Option<Work>,
     last: Entries,
+    /// When something was put back lately.
+    repairs: VecDeque<Timestamp>,
+    truce_until: Option<Timestamp>,
     /// The first token may be on its way: its absence is said at the second look.
     patient: bool,
 }
@@ -98,7 +108,17 @@ impl OutputJob {
     /// A job that has done nothing yet.
     pub fn new(spec: OutputSpec, hosts: Arc<Mutex<Vec<String>>>, tools: Tools) -> Self {
         let name = format!("output:{}", spec.name);
-        Self { spec, name, hosts, tools, working: None, last: Entries::new(), patient: true }
+        Self {
+            spec,
+            name,
+            hosts,
+            tools,
+            working: None,
+            last: Entries::new(),
+            repairs: VecDeque::new(),
+            truce_until: None,
+            patient: true,
+        }
     }
 
     /// The unexpired tokens of these hosts.
@@ -119,6 +139,14 @@ impl OutputJob {
         self
     }
 
+    /// A command has its own time.
+    fn patience(&self) -> Duration {
+        match self.spec.kind {
+            OutputKind::Command => PATIENCE + self.spec.timeout,
+            _ => PATIENCE,
+        }
+    }
+
     fn configured(&self) -> Vec<String> {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -131,11 +159,16 @@ impl OutputJob {
             if patient && wanted.is_empty() && !hosts.is_empty() {
                 return Outcome::ok(Again::In(FIRST_TOKEN));
             }
+            if let Some(left) = self.truce(&wanted) {
+                return Outcome::bad(self.fight(), Again::In(left));
+            }
             let ours = {
                 let mut ledger = self.tools.ledger.lock().unwrap_or_else(PoisonError::into_inner);
                 // A ledger that can't be kept must not stop the publication; the store says it.
                 let _ = ledger.intend(&self.spec, &wanted);
-                ledger.withdrawable(&self.spec, &hosts, self.tools.clock.now())
+                let mut ours = ledger.known(&self.spec, &wanted);
+                ours.extend(ledger.withdrawable(&self.spec, &hosts, self.tools.clock.now()));
+                ours
             };
             let answer = start(Arc::clone(&self.tools.output), wanted.clone(), ours);
             self.working = Some(Work { hosts, wanted, answer });
@@ -143,7 +176,8 @@ impl OutputJob {
         let Some(mut work) = self.working.take() else {
             return Outcome::ok(Again::In(RETRY));
         };
-        let (published, seen) = match tokio::time::timeout(PATIENCE, &mut work.answer).await {
+        let (published, seen) = match tokio::time::timeout(self.patience(), &mut work.answer).await
+        {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => {
                 let problem = Problem::new(Reason::JobPanicked, "the thread that writes ended");
@@ -152,7 +186,7 @@ impl OutputJob {
             Err(_) => {
                 // It goes on; no second one is started beside it.
                 self.working = Some(work);
-                let detail = format!("no answer within {} s", PATIENCE.as_secs());
+                let detail = format!("no answer within {} s", self.patience().as_secs());
                 return self.failed(Problem::new(Reason::OutputStuck, detail));
             }
         };
@@ -179,6 +213,7 @@ impl OutputJob {
             let repaired = !published.set.is_empty() && self.last == *wanted;
             if repaired {
                 self.tools.watcher.repaired(&self.spec.name);
+                self.remember_repair();
             }
             change = Some(tell(&self.spec, published, wanted, repaired));
         }
@@ -207,9 +242,44 @@ impl OutputJob {
         let warnings = published.warnings.clone();
         let report = OutputReport { hosts, warnings, problem: problem.clone() };
         self.tools.watcher.report(&self.spec.name, &report);
-        let again = Again::In(self.pause(wanted));
+        let mut again = Again::In(self.pause(wanted));
+        if let Some(left) = self.truce(wanted) {
+            problem = problem.or(Some(self.fight()));
+            again = Again::In(left);
+        }
         let verdict = problem.or(warning).map_or(Verdict::Ok, Verdict::Bad);
         Outcome { verdict, change, again }
+    }
+
+    fn remember_repair(&mut self) {
+        let now = self.tools.clock.now();
+        let within = SignedDuration::try_from(FIGHT_WITHIN).unwrap_or(SignedDuration::ZERO);
+        self.repairs.push_back(now);
+        self.repairs.retain(|at| now.duration_since(*at) <= within);
+        if self.repairs.len() >= FIGHT {
+            self.repairs.clear();
+            let truce = SignedDuration::try_from(TRUCE).unwrap_or(SignedDuration::ZERO);
+            self.truce_until = now.saturating_add(truce).ok();
+        }
+    }
+
+    /// How long the output is still left alone. A new token ends the truce.
+    fn truce(&mut self, wanted: &Entries) -> Option<Duration> {
+        let now = self.tools.clock.now();
+        let until = self.truce_until.filter(|until| now < *until && self.last == *wanted);
+        if until.is_none() {
+            self.truce_until = None;
+        }
+        Duration::try_from(until?.duration_since(now)).ok()
+    }
+
+    fn fight(&self) -> Problem {
+        let detail = format!(
+            "{}: put back {FIGHT} times within {} s",
+            self.spec.path.display(),
+            FIGHT_WITHIN.as_secs()
+        );
+        Problem::new(Reason::OutputFight, detail)
     }
 
     fn failed(&self, problem: Problem) -> Outcome {
@@ -262,13 +332,22 @@ fn tell(spec: &OutputSpec, published: &Published, wanted: &Entries, repaired: bo
             [one] => one.clone(),
             many => format!("{} registry hosts", many.len()),
         };
+        let how = match (repaired, published.absent.len() == published.set.len()) {
+            (true, true) => ", which somebody had removed",
+            (true, false) => ", which somebody had changed",
+            (false, _) => "",
+        };
         let verb = if repaired { "put back" } else { "published" };
-        parts.push(format!("{verb} {what} in {path}{until}"));
+        parts.push(format!("{verb} {what} in {path}{how}{until}"));
     }
     if !published.removed.is_empty() {
         parts.push(format!("withdrew {} from {path}", published.removed.join(", ")));
     }
-    if parts.is_empty() { format!("wrote {path}") } else { parts.join("; ") }
+    if parts.is_empty() {
+        parts.push(format!("wrote {path}"));
+    }
+    parts.extend(published.notes.iter().cloned());
+    parts.join("; ")
 }
 
 impl Job for OutputJob {
@@ -277,7 +356,7 @@ impl Job for OutputJob {
     }
 
     fn deadline(&self) -> Duration {
-        PATIENCE + Duration::from_secs(10)
+        self.patience() + Duration::from_secs(10)
     }
 
     fn run(&mut self) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {

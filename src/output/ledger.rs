@@ -58,14 +58,11 @@ impl Record {
 
     /// The settings with which it can be withdrawn.
     pub fn spec(&self, name: &str) -> Option<OutputSpec> {
+        let kind = OutputKind::of(&self.kind)?;
         Some(OutputSpec {
-            name: name.to_owned(),
-            kind: OutputKind::of(&self.kind)?,
-            path: self.path.clone(),
             owner: self.owner.clone(),
             group: self.group.clone(),
-            mode: None,
-            registries: Vec::new(),
+            ..OutputSpec::new(name, kind, &self.path)
         })
     }
 }
@@ -122,6 +119,19 @@ impl Ledger {
             }
         }
         all
+    }
+
+    /// What is recognised as ours of these entries' earlier content.
+    pub fn known(&self, spec: &OutputSpec, entries: &Entries) -> Ownership {
+        let Some(record) = self.outputs.get(&spec.name).filter(|record| record.is_of(spec)) else {
+            return Ownership::new();
+        };
+        let known = record.hosts.iter().filter(|(host, _)| entries.contains_key(*host));
+        known
+            .map(|(host, marks)| {
+                (host.clone(), marks.iter().map(|mark| mark.fingerprint.clone()).collect())
+            })
+            .collect()
     }
 
     /// Outputs in which something of ours may stand that no settings speak of any more.
@@ -199,15 +209,7 @@ mod tests {
     use crate::model::token::{AuthorizationToken, Token};
 
     fn spec(path: &str) -> OutputSpec {
-        OutputSpec {
-            name: "out".into(),
-            kind: OutputKind::DockerConfig,
-            path: path.into(),
-            owner: None,
-            group: None,
-            mode: None,
-            registries: Vec::new(),
-        }
+        OutputSpec::new("out", OutputKind::DockerConfig, path)
     }
 
     fn entries(password: &str) -> Entries {

@@ -68,6 +68,11 @@ impl Location {
         Ok((path, owner))
     }
 
+    /// The file, as this process can open it; none if its owner is not known.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.resolve().map(|(path, _)| vec![self.here(&path)]).unwrap_or_default()
+    }
+
     /// The same path as this process can open it.
     pub fn here(&self, path: &Path) -> PathBuf {
         self.prefix.join(path.strip_prefix("/").unwrap_or(path))

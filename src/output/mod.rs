@@ -2,22 +2,30 @@
 
 pub mod accounts;
 pub mod atomic_file;
+pub mod command;
 pub mod containerd_hosts;
 pub mod containers_auth;
 pub mod docker_config;
+pub mod ecs_config;
 pub mod file;
 pub mod job;
 pub mod ledger;
 pub mod location;
 pub mod place;
+pub mod program;
+pub mod rendered;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use jiff::Timestamp;
 
 use self::{
-    containerd_hosts::ContainerdHosts, containers_auth::ContainersAuth, docker_config::Auths,
-    file::FileOutput, location::Location,
+    command::Command, containerd_hosts::ContainerdHosts, containers_auth::ContainersAuth,
+    docker_config::Auths, ecs_config::EcsConfig, file::FileOutput, location::Location,
+    rendered::Rendered,
 };
 use crate::model::{
     outcome::Problem,
@@ -28,8 +36,8 @@ use crate::model::{
 /// What an output should hold: the token for each registry host name.
 pub type Entries = BTreeMap<String, Token>;
 
-/// What may be taken out of a place: host name to the fingerprints of our tokens. An entry goes
-/// only if its token's fingerprint is listed.
+/// What is ours in a place: host name to the fingerprints of our tokens. The entry of a host that
+/// is not published there any more goes only if its token's fingerprint is listed.
 pub type Ownership = BTreeMap<String, Vec<String>>;
 
 /// What one publication did.
@@ -85,6 +93,11 @@ pub trait Output: Send + Sync {
 
     /// What the consumer would see for each of these entries, by the consumer's own rules.
     fn read_back(&self, entries: &Entries) -> Result<BTreeMap<String, Seen>, Problem>;
+
+    /// The files, as this process can open them, whose change is worth a look.
+    fn files(&self, _hosts: &[String]) -> Vec<PathBuf> {
+        Vec::new()
+    }
 }
 
 /// The output of these settings, on the host whose root is at `prefix`.
@@ -94,6 +107,15 @@ pub fn build(spec: &OutputSpec, prefix: &Path) -> Box<dyn Output> {
         OutputKind::DockerConfig => Box::new(FileOutput::new(location, Auths::Docker)),
         OutputKind::ContainerdHosts => Box::new(ContainerdHosts::new(location)),
         OutputKind::ContainersAuth => Box::new(ContainersAuth::new(location)),
+        OutputKind::Dockerconfigjson => {
+            Box::new(FileOutput::new(location, Rendered::dockerconfigjson()))
+        }
+        OutputKind::Template => {
+            let template = spec.template.as_deref().map(|path| location.here(path));
+            Box::new(FileOutput::new(location, Rendered::template(template.unwrap_or_default())))
+        }
+        OutputKind::Command => Box::new(Command::new(spec, prefix)),
+        OutputKind::EcsConfig => Box::new(EcsConfig::new(location, spec.restart_command.clone())),
     }
 }
 
@@ -109,15 +131,7 @@ mod tests {
     pub(super) const HOST: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
 
     pub(super) fn spec(kind: OutputKind, path: &str) -> OutputSpec {
-        OutputSpec {
-            name: "out".into(),
-            kind,
-            path: path.into(),
-            owner: None,
-            group: None,
-            mode: None,
-            registries: Vec::new(),
-        }
+        OutputSpec::new("out", kind, path)
     }
 
     pub(super) fn entries(password: &str) -> Entries {
