@@ -15,7 +15,7 @@ use ecr_warden::{
         output::{OutputKind, OutputSpec},
         token::{AuthorizationToken, Token},
     },
-    output::{Entries, Ownership, build},
+    output::{Entries, Host, Ownership, build},
 };
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -39,7 +39,10 @@ fn main() {
         fs::create_dir(&folder).unwrap();
         let path = folder.join("config.json");
         let spec = OutputSpec::new("bench", OutputKind::DockerConfig, path.clone());
-        let output = build(&spec, Path::new("/"));
+        let output = build(
+            &spec,
+            &Host { prefix: Path::new("/"), state: Path::new("/nonexistent"), desk: None },
+        );
         let (one, two) = (entries('a'), entries('b'));
         let (mut ours, mut floor) = (Vec::new(), Vec::new());
         for round in 0..30 {

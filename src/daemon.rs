@@ -19,7 +19,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use self::{hub::Hub, listen::Listen, repair::Repair, stray::Strays};
+use self::{
+    hub::{Hub, HubDesk},
+    listen::Listen,
+    repair::Repair,
+    stray::Strays,
+};
 use crate::{
     aws::client::Aws,
     config::{
@@ -45,6 +50,7 @@ use crate::{
         self,
         job::{OutputJob, OutputWatcher},
         ledger::Ledger,
+        socket::DeskWatcher,
     },
     schedule::{
         clock_watch::ClockWatch,
@@ -99,6 +105,8 @@ struct Daemon {
     strays: Option<Handle>,
     repair: Repair,
     listen: Option<(Handle, CancellationToken)>,
+    /// Whether credentials are given out over a socket.
+    serves: bool,
 }
 
 struct RunningKeeper {
@@ -194,6 +202,7 @@ impl Daemon {
             strays: None,
             repair,
             listen: None,
+            serves: true,
             settings,
         }
     }
@@ -310,6 +319,7 @@ impl Daemon {
                 ledger: Arc::clone(&self.ledger),
                 configured: Arc::clone(&self.configured),
                 prefix: self.settings.daemon.host_prefix.clone(),
+                state: self.settings.daemon.state_directory.clone(),
             };
             self.strays = Some(self.driver.spawn(Box::new(job), Wake::default(), None));
         }
@@ -441,8 +451,8 @@ impl Daemon {
                 running.spec = spec;
                 continue;
             }
-            let output = self.build_output(&spec);
             let shared = Arc::new(Mutex::new(hosts.clone()));
+            let output = self.build_output(&spec, &shared);
             let job = self.output(&spec, Arc::clone(&output), Arc::clone(&shared));
             let trigger = Box::new(self.hub.board.subscribe());
             let handle = self.driver.spawn(Box::new(job), Wake::default(), Some(trigger));
@@ -454,8 +464,18 @@ impl Daemon {
         }
     }
 
-    fn build_output(&self, spec: &OutputSpec) -> Arc<dyn output::Output> {
-        Arc::from(output::build(spec, &self.settings.daemon.host_prefix))
+    fn build_output(
+        &self,
+        spec: &OutputSpec,
+        hosts: &Arc<Mutex<Vec<String>>>,
+    ) -> Arc<dyn output::Output> {
+        let desk = HubDesk { hub: Arc::clone(&self.hub), hosts: Arc::clone(hosts) };
+        let host = output::Host {
+            prefix: &self.settings.daemon.host_prefix,
+            state: &self.settings.daemon.state_directory,
+            desk: self.serves.then(|| Arc::new(desk) as Arc<dyn DeskWatcher>),
+        };
+        Arc::from(output::build(spec, &host))
     }
 
     fn output(
@@ -556,7 +576,8 @@ pub async fn refresh(
     let recorder = Arc::clone(&hub) as Arc<dyn Recorder>;
     let driver = Driver::new(recorder, pulse, jumps.subscribe(), CancellationToken::new());
     let repair = Repair::new(CancellationToken::new());
-    let daemon = Daemon::build(loaded, hub, driver, site, repair);
+    let mut daemon = Daemon::build(loaded, hub, driver, site, repair);
+    daemon.serves = false;
     let wanted = wanted_keepers(&daemon.settings);
     let hosts = wanted.iter().map(|(key, wanted)| (key.clone(), wanted.hosts.clone())).collect();
     daemon.hub.configure(hosts, BTreeMap::new());
@@ -569,7 +590,8 @@ pub async fn refresh(
     }
     for spec in &daemon.settings.outputs {
         let hosts = Arc::new(Mutex::new(hosts_of(&daemon.settings, spec)));
-        let mut job = daemon.output(spec, daemon.build_output(spec), hosts).impatient();
+        let output = daemon.build_output(spec, &hosts);
+        let mut job = daemon.output(spec, output, hosts).impatient();
         let outcome = job.run().await;
         done.push((job.name().to_owned(), outcome.verdict, outcome.change));
     }

@@ -10,6 +10,8 @@ pub mod cli;
 pub mod config;
 /// The one place that knows every part.
 pub mod daemon;
+/// The credential helper and the kubelet's provider.
+pub mod helper;
 /// Which host this is.
 pub mod host;
 /// The vocabulary: registries, tokens, outcomes, reasons.
@@ -25,6 +27,8 @@ pub mod output;
 pub mod sandbox;
 /// Jobs and the driver that runs them.
 pub mod schedule;
+/// Files of the daemon's own.
+pub mod state_file;
 /// Notifications to systemd.
 pub mod systemd;
 /// The token keeper.

@@ -9,7 +9,7 @@ use ecr_warden::{
         output::{OutputKind, OutputSpec},
         token::{AuthorizationToken, Token},
     },
-    output::{self, Entries, Ownership},
+    output::{self, Entries, Host, Ownership},
 };
 use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
@@ -32,7 +32,7 @@ fuzz_target!(|text: &[u8]| {
     let secret = AuthorizationToken::of("AWS", &SecretString::from("password"));
     let fingerprint = secret.fingerprint();
     let token = Token { secret, minted: Timestamp::UNIX_EPOCH, expires: Timestamp::MAX };
-    let output = output::build(&spec, Path::new("/"));
+    let output = output::build(&spec, &Host { prefix: Path::new("/"), state: Path::new("/nonexistent"), desk: None });
     let before: Option<Value> = serde_json::from_slice(text).ok();
     let had_it = before.as_ref().is_some_and(|json| !json["auths"][HOST].is_null());
     if output.publish(&Entries::from([(HOST.into(), token)]), &Ownership::new()).is_err() {

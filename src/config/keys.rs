@@ -290,6 +290,13 @@ pub const TABLES: &[Table] = &[
                 "\"10s\"",
                 "How long the command may take before it is killed.",
             ),
+            key("users", Kind::Names, "none", "For socket: users who may ask besides root."),
+            key(
+                "groups",
+                Kind::Names,
+                "none",
+                "For socket: groups whose members may ask. Members of the first may also read what is kept for the time when the daemon does not run.",
+            ),
             key(
                 "restart_command",
                 Kind::Arguments,

@@ -498,9 +498,16 @@ impl Builder<'_> {
             };
             spec.template = table.text("template").map(PathBuf::from);
             (spec.command, spec.restart_command) = (list("command"), list("restart_command"));
+            (spec.users, spec.groups) = (list("users"), list("groups"));
             spec.timeout = table.duration("timeout").unwrap_or(spec.timeout);
             if built.iter().any(|other| other.name == spec.name) {
                 let message = format!("two outputs are called {}; give them names", spec.name);
+                self.mistake(section.place.clone(), message);
+                continue;
+            }
+            if kind == OutputKind::Socket && built.iter().any(|other| other.kind == kind) {
+                let message = "a second output of kind = \"socket\": there is one for all consumers; \
+                               list who may ask in its users and groups";
                 self.mistake(section.place.clone(), message);
                 continue;
             }

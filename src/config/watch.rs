@@ -32,6 +32,8 @@ pub struct Watch {
     events: mpsc::Receiver<()>,
     watcher: Option<RecommendedWatcher>,
     watched: BTreeSet<PathBuf>,
+    /// An event was taken and not yet looked at: outlives a call that is cancelled meanwhile.
+    due: bool,
 }
 
 impl Watch {
@@ -51,6 +53,7 @@ impl Watch {
             events,
             watcher: watcher.ok(),
             watched: BTreeSet::new(),
+            due: false,
         };
         watch.follow();
         watch
@@ -59,16 +62,19 @@ impl Watch {
     /// Resolves when the content of the files is another than at the last call. Cancel safe.
     pub async fn changed(&mut self) {
         loop {
-            tokio::select! {
-                event = self.events.recv() => {
-                    if event.is_none() {
-                        sleep(SLOW_LOOK).await;
-                    } else {
-                        self.quiet().await;
+            if !self.due {
+                tokio::select! {
+                    event = self.events.recv() => {
+                        if event.is_none() {
+                            sleep(SLOW_LOOK).await;
+                        }
                     }
+                    () = sleep(SLOW_LOOK) => {}
                 }
-                () = sleep(SLOW_LOOK) => {}
+                self.due = true;
             }
+            self.quiet().await;
+            self.due = false;
             self.follow();
             let now = fingerprint(&self.sources);
             if now != self.seen {
@@ -199,6 +205,19 @@ mod tests {
             fs::rename(root.join("..data_tmp"), root.join("..data")).unwrap();
             assert!(changed(&mut watch).await, "{version}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_change_is_seen_though_the_waiting_for_it_was_given_up_again_and_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("10-a.toml");
+        fs::write(&file, "a").unwrap();
+        let mut watch = Watch::new(Sources::new(vec![folder.path().to_owned()]));
+        fs::write(&file, "b").unwrap();
+        // Longer than an event takes, shorter than the quiet after it.
+        let short = Duration::from_millis(100);
+        assert!(tokio::time::timeout(short, watch.changed()).await.is_err());
+        assert!(changed(&mut watch).await);
     }
 
     #[tokio::test]

@@ -11,11 +11,12 @@ use tracing::warn;
 
 use crate::{
     aws::CallObserver,
-    model::{clock::Clock, reason::Reason},
+    model::{clock::Clock, outcome::Problem, reason::Reason},
     observe::{metrics::Metrics, status},
     output::{
         Seen,
         job::{Board, OutputReport, OutputWatcher},
+        socket::{Asked, DeskWatcher},
     },
     schedule::driver::{Recorder, Run},
     token::keeper::{KeeperKey, Report, Watcher},
@@ -119,6 +120,32 @@ impl Hub {
             }
             differs
         });
+    }
+}
+
+/// The hub as the desk of one socket sees it.
+pub(super) struct HubDesk {
+    /// The hub.
+    pub(super) hub: Arc<Hub>,
+    /// The registry hosts that the socket serves.
+    pub(super) hosts: Arc<Mutex<Vec<String>>>,
+}
+
+impl DeskWatcher for HubDesk {
+    fn lacking(&self, host: &str) -> Option<Problem> {
+        let ours = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if !ours.iter().any(|one| one == host) {
+            return None;
+        }
+        let state = self.hub.state();
+        let key = state.hosts.iter().find(|(_, hosts)| hosts.iter().any(|one| one == host));
+        let report = key.and_then(|(key, _)| state.reports.get(key));
+        let why = report.and_then(|report| report.problem.clone());
+        Some(why.unwrap_or_else(|| Problem::new(Reason::OutputNoToken, host)))
+    }
+
+    fn asked(&self, what: Asked) {
+        self.hub.metrics.helper_asked(what.word());
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
         output::OutputSpec,
         reason::Reason,
     },
-    output::{self, Entries, ledger::Ledger},
+    output::{self, Entries, Host, ledger::Ledger},
     schedule::job::Job,
 };
 
@@ -28,6 +28,8 @@ pub(super) struct Strays {
     pub(super) configured: Arc<Mutex<Vec<OutputSpec>>>,
     /// Where the host's root is.
     pub(super) prefix: PathBuf,
+    /// The daemon's state directory.
+    pub(super) state: PathBuf,
 }
 
 impl Strays {
@@ -43,7 +45,10 @@ impl Strays {
                 let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
                 ledger.withdrawable(&spec, &[], Timestamp::MAX)
             };
-            let place = output::build(&spec, &self.prefix);
+            let place = output::build(
+                &spec,
+                &Host { prefix: &self.prefix, state: &self.state, desk: None },
+            );
             let (sender, receiver) = tokio::sync::oneshot::channel();
             let work = move || {
                 let _ = sender.send(place.publish(&Entries::new(), &ours));

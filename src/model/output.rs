@@ -17,6 +17,8 @@ pub enum OutputKind {
     Template,
     /// A program that gets the credentials on its standard input.
     Command,
+    /// A unix socket that the credential helper asks.
+    Socket,
     /// `ECS_ENGINE_AUTH_DATA` in the ECS agent's `ecs.config`.
     EcsConfig,
 }
@@ -30,6 +32,7 @@ impl OutputKind {
         Self::Dockerconfigjson,
         Self::Template,
         Self::Command,
+        Self::Socket,
         Self::EcsConfig,
     ];
 
@@ -42,6 +45,7 @@ impl OutputKind {
             Self::Dockerconfigjson => "dockerconfigjson",
             Self::Template => "template",
             Self::Command => "command",
+            Self::Socket => "socket",
             Self::EcsConfig => "ecs-config",
         }
     }
@@ -57,6 +61,7 @@ impl OutputKind {
             Self::DockerConfig => Some("~/.docker/config.json"),
             Self::ContainerdHosts => Some("/etc/containerd/certs.d"),
             Self::ContainersAuth => Some("~/.config/containers/auth.json"),
+            Self::Socket => Some("/run/ecr-warden/credentials.sock"),
             Self::EcsConfig => Some("/etc/ecs/ecs.config"),
             Self::Dockerconfigjson | Self::Template | Self::Command => None,
         }
@@ -67,6 +72,7 @@ impl OutputKind {
         match self {
             Self::Template => &["template"],
             Self::Command => &["command", "timeout"],
+            Self::Socket => &["users", "groups"],
             Self::EcsConfig => &["restart_command"],
             _ => &[],
         }
@@ -105,6 +111,10 @@ pub struct OutputSpec {
     pub template: Option<PathBuf>,
     /// The program and its arguments.
     pub command: Vec<String>,
+    /// Who besides root may ask the socket.
+    pub users: Vec<String>,
+    /// Groups whose members may.
+    pub groups: Vec<String>,
     /// How long the program may take.
     pub timeout: Duration,
     /// What restarts the ECS agent, and its arguments.
@@ -124,6 +134,8 @@ impl OutputSpec {
             registries: Vec::new(),
             template: None,
             command: Vec::new(),
+            users: Vec::new(),
+            groups: Vec::new(),
             timeout: Duration::from_secs(10),
             restart_command: Vec::new(),
         }

@@ -93,6 +93,7 @@ reasons! {
     OutputFight "output_fight" "another program keeps removing or changing the credential" "find it (docker logout in a script, configuration management, another login job) and let one of the two own the entry";
     OutputForeignFile "output_foreign_file" "a file of somebody else's is in the output's place" "move it away, or name another path: a rendered file is ecr-warden's as a whole";
     TemplateInvalid "template_invalid" "the template can't be rendered" "correct the template; docs/outputs.md lists what it may use";
+    HelperNotAllowed "helper_not_allowed" "this user may not ask for credentials" "add the user to users, or one of its groups to groups, of the output with kind = \"socket\"";
     CommandFailed "command_failed" "the output's command failed" "run the command by hand with the same input; it is tried again meanwhile";
     OutputHidesSettings "output_hides_settings" "publishing there would hide settings of the administrator's" "make a hosts.toml that names those files (ca, client) in the registry's own folder; ecr-warden then edits it";
     ContainerdNoConfigPath "containerd_no_config_path" "containerd does not read hosts.toml" "set config_path in containerd's configuration and restart containerd";

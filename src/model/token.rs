@@ -81,6 +81,23 @@ pub fn fingerprint(secret: &str) -> String {
     })
 }
 
+/// For `#[serde(with)]`: a secret as the text that it is, in a file or on a socket whose readers may
+/// have it.
+pub mod exposed {
+    use secrecy::{ExposeSecret as _, SecretString};
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    /// The text itself.
+    pub fn serialize<S: Serializer>(secret: &SecretString, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(secret.expose_secret())
+    }
+
+    /// A secret from its text.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SecretString, D::Error> {
+        SecretString::deserialize(from)
+    }
+}
+
 impl fmt::Debug for AuthorizationToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "AuthorizationToken({})", self.fingerprint())

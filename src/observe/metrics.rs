@@ -30,6 +30,7 @@ pub struct Metrics {
     output_in_sync: GaugeVec,
     output_writes: IntCounterVec,
     output_repairs: IntCounterVec,
+    helper_requests: IntCounterVec,
     job_runs: IntCounterVec,
     job_success: GaugeVec,
     job_duration: HistogramVec,
@@ -100,6 +101,7 @@ impl Metrics {
             output_in_sync: make.gauges("output_in_sync", "Whether the consumer sees the current token.", &["output", "registry"])?,
             output_writes: make.counters("output_writes_total", "Writes of an output, by result (ok, failed) and reason.", &["output", "result", "reason"])?,
             output_repairs: make.counters("output_repairs_total", "Entries of ours that were removed or changed by others and put back.", &["output"])?,
+            helper_requests: make.counters("helper_requests_total", "Questions to the credentials socket, by result: given, lacking (a registry of ours without a credential), not_ours, refused.", &["result"])?,
             job_runs: make.counters("job_runs_total", "Runs of a job, by result (ok, bad, unknown).", &["name", "result"])?,
             job_success: make.gauges("job_last_success_timestamp_seconds", "When a job last ended well.", &["name"])?,
             job_duration: make.histograms("job_duration_seconds", "How long a job's run took.", &["name"])?,
@@ -107,6 +109,11 @@ impl Metrics {
             api_duration: make.histograms("api_request_duration_seconds", "How long a call to AWS took.", &["service", "operation"])?,
             registry: make.registry,
         })
+    }
+
+    /// The credentials socket was asked.
+    pub fn helper_asked(&self, result: &str) {
+        self.helper_requests.with_label_values(&[result]).inc();
     }
 
     /// The text format, version 0.0.4.

@@ -33,6 +33,14 @@ pub fn group(prefix: &Path, name: &str) -> Result<u32, Problem> {
     lookup(prefix, "group", name).and_then(id).ok_or_else(|| unknown("group", name))
 }
 
+/// The ids of a group's members, as far as they are listed with the group.
+pub fn members(prefix: &Path, name: &str) -> Vec<u32> {
+    let line = lookup(prefix, "group", name).unwrap_or_default();
+    let listed = line.split(':').nth(3).unwrap_or_default();
+    let members = listed.split(',').filter(|member| !member.is_empty());
+    members.filter_map(|member| user(prefix, member).ok()).map(|user| user.uid).collect()
+}
+
 fn lookup(prefix: &Path, database: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(prefix.join("etc").join(database)).unwrap_or_default();
     let named = |line: &&str| line.split(':').next() == Some(name);

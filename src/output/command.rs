@@ -116,16 +116,13 @@ impl Output for Command {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::{build, tests::*},
-        *,
-    };
+    use super::{super::tests::*, *};
     use crate::model::{output::OutputKind, reason::Reason};
 
     fn output(script: &str) -> Box<dyn Output> {
         let mut spec = spec(OutputKind::Command, "/bin/sh");
         spec.command = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
-        build(&spec, Path::new("/"))
+        built(&spec, Path::new("/"))
     }
 
     #[test]

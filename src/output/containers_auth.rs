@@ -90,7 +90,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let uid = rustix::process::geteuid().as_raw();
         let path = "/home/.config/containers/auth.json";
-        let output = super::super::build(&spec(OutputKind::ContainersAuth, path), root.path());
+        let output = built(&spec(OutputKind::ContainersAuth, path), root.path());
         let wanted = entries("p");
         let _ = output.publish(&wanted, &Ownership::new()).unwrap();
         assert!(matches!(output.read_back(&wanted).unwrap()[HOST], Seen::Ours { .. }));
@@ -112,8 +112,7 @@ mod tests {
             "{{\"credsStore\":\"x\",\"auths\":{{\"{HOST}/app/web\":{{\"auth\":\"dGhlaXJz\"}}}}}}"
         );
         std::fs::write(root.path().join("auth.json"), text).unwrap();
-        let output =
-            super::super::build(&spec(OutputKind::ContainersAuth, "/auth.json"), root.path());
+        let output = built(&spec(OutputKind::ContainersAuth, "/auth.json"), root.path());
         let wanted = entries("p");
         let _ = output.publish(&wanted, &Ownership::new()).unwrap();
         assert!(matches!(output.read_back(&wanted).unwrap()[HOST], Seen::Ours { .. }));

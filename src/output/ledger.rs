@@ -3,9 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
-    io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -13,10 +11,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Entries, Ownership};
-use crate::model::{
-    outcome::Problem,
-    output::{OutputKind, OutputSpec},
-    reason::Reason,
+use crate::{
+    model::{
+        outcome::Problem,
+        output::{OutputKind, OutputSpec},
+        reason::Reason,
+    },
+    state_file::{self, Readers},
 };
 
 const VERSION: u32 = 1;
@@ -53,6 +54,10 @@ impl Record {
     }
 
     fn is_of(&self, spec: &OutputSpec) -> bool {
+        if spec.kind == OutputKind::Socket {
+            // Wherever a socket is, what is kept for it is in one place.
+            return self.kind == spec.kind.word();
+        }
         self.kind == spec.kind.word() && self.path == spec.path && self.owner == spec.owner
     }
 
@@ -121,6 +126,11 @@ impl Ledger {
         all
     }
 
+    /// Every output in which something of ours may stand.
+    pub fn records(&self) -> Vec<(String, Record)> {
+        self.strays(&[])
+    }
+
     /// What is recognised as ours of these entries' earlier content.
     pub fn known(&self, spec: &OutputSpec, entries: &Entries) -> Ownership {
         let Some(record) = self.outputs.get(&spec.name).filter(|record| record.is_of(spec)) else {
@@ -185,19 +195,7 @@ impl Ledger {
 
     fn write(&self) -> io::Result<()> {
         let text = serde_json::to_vec(&File { version: VERSION, outputs: self.outputs.clone() })?;
-        if let Some(folder) = self.path.parent() {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        }
-        let temporary = self.path.with_extension("json.new");
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&temporary, &self.path)
+        state_file::replace(&self.path, &text, Readers::Nobody)
     }
 }
 

@@ -14,18 +14,26 @@ pub mod location;
 pub mod place;
 pub mod program;
 pub mod rendered;
+pub mod socket;
 
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use jiff::Timestamp;
 
 use self::{
-    command::Command, containerd_hosts::ContainerdHosts, containers_auth::ContainersAuth,
-    docker_config::Auths, ecs_config::EcsConfig, file::FileOutput, location::Location,
+    command::Command,
+    containerd_hosts::ContainerdHosts,
+    containers_auth::ContainersAuth,
+    docker_config::Auths,
+    ecs_config::EcsConfig,
+    file::FileOutput,
+    location::Location,
     rendered::Rendered,
+    socket::{DeskWatcher, Socket},
 };
 use crate::model::{
     outcome::Problem,
@@ -100,8 +108,20 @@ pub trait Output: Send + Sync {
     }
 }
 
-/// The output of these settings, on the host whose root is at `prefix`.
-pub fn build(spec: &OutputSpec, prefix: &Path) -> Box<dyn Output> {
+/// The host that an output is on.
+#[derive(Clone)]
+pub struct Host<'a> {
+    /// Where its root is.
+    pub prefix: &'a Path,
+    /// The daemon's state directory.
+    pub state: &'a Path,
+    /// Who stands behind a socket; without one nothing is listened on.
+    pub desk: Option<Arc<dyn DeskWatcher>>,
+}
+
+/// The output of these settings.
+pub fn build(spec: &OutputSpec, host: &Host<'_>) -> Box<dyn Output> {
+    let prefix = host.prefix;
     let location = Location::new(spec, prefix);
     match spec.kind {
         OutputKind::DockerConfig => Box::new(FileOutput::new(location, Auths::Docker)),
@@ -115,6 +135,7 @@ pub fn build(spec: &OutputSpec, prefix: &Path) -> Box<dyn Output> {
             Box::new(FileOutput::new(location, Rendered::template(template.unwrap_or_default())))
         }
         OutputKind::Command => Box::new(Command::new(spec, prefix)),
+        OutputKind::Socket => Box::new(Socket::new(spec, prefix, host.state, host.desk.clone())),
         OutputKind::EcsConfig => Box::new(EcsConfig::new(location, spec.restart_command.clone())),
     }
 }
@@ -129,6 +150,11 @@ mod tests {
     use crate::model::token::AuthorizationToken;
 
     pub(super) const HOST: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
+
+    /// An output on the host whose root is at `root`, and no daemon behind it.
+    pub(super) fn built(spec: &OutputSpec, root: &Path) -> Box<dyn Output> {
+        build(spec, &Host { prefix: root, state: root, desk: None })
+    }
 
     pub(super) fn spec(kind: OutputKind, path: &str) -> OutputSpec {
         OutputSpec::new("out", kind, path)

@@ -193,16 +193,13 @@ impl Format for Rendered {
 mod tests {
     use std::fs;
 
-    use super::{
-        super::{build, tests::*},
-        *,
-    };
+    use super::{super::tests::*, *};
     use crate::model::output::OutputKind;
 
     #[test]
     fn a_kubernetes_secret_reads_it_and_withdrawn_it_is_gone() {
         let root = tempfile::tempdir().unwrap();
-        let output = build(&spec(OutputKind::Dockerconfigjson, "/secret.json"), root.path());
+        let output = built(&spec(OutputKind::Dockerconfigjson, "/secret.json"), root.path());
         let mut wanted = entries("p\"\\");
         wanted.insert("public.ecr.aws".into(), token("q"));
         assert!(output.publish(&wanted, &Ownership::new()).unwrap().written);
@@ -213,7 +210,7 @@ mod tests {
         assert_eq!(json["auths"]["public.ecr.aws"]["auth"], "QVdTOnE=");
         assert!(matches!(output.read_back(&wanted).unwrap()[HOST], Seen::Ours { .. }));
         // Another process, which knows it by its credential only.
-        let output = build(&spec(OutputKind::Dockerconfigjson, "/secret.json"), root.path());
+        let output = built(&spec(OutputKind::Dockerconfigjson, "/secret.json"), root.path());
         let ours = Ownership::from([(HOST.to_owned(), vec![token("q").secret.fingerprint()])]);
         let _ = output.publish(&Entries::new(), &ours).unwrap();
         assert!(!path.exists());
@@ -223,7 +220,7 @@ mod tests {
     fn a_file_of_somebody_elses_in_its_place_is_never_overwritten() {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("secret.json"), "{\"theirs\": true}").unwrap();
-        let output = build(&spec(OutputKind::Dockerconfigjson, "/secret.json"), root.path());
+        let output = built(&spec(OutputKind::Dockerconfigjson, "/secret.json"), root.path());
         let problem = output.publish(&entries("p"), &withdrawal("p")).unwrap_err();
         assert_eq!(problem.reason, Reason::OutputForeignFile);
         let _ = output.publish(&Entries::new(), &withdrawal("p")).unwrap();

@@ -1,23 +1,24 @@
 //! Tokens over a restart: one file a token in the state directory, bound to this host.
 
 use std::{
-    fs,
-    io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use jiff::Timestamp;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::model::{
-    host_id::HostId,
-    outcome::Problem,
-    principal::Principal,
-    reason::Reason,
-    token::{AuthorizationToken, Token, fingerprint},
+use crate::{
+    model::{
+        host_id::HostId,
+        outcome::Problem,
+        principal::Principal,
+        reason::Reason,
+        token::{AuthorizationToken, Token, exposed, fingerprint},
+    },
+    state_file::{self, Readers},
 };
 
 const VERSION: u32 = 1;
@@ -39,27 +40,13 @@ pub struct Kept {
 struct File {
     version: u32,
     host: String,
-    token: Secret,
+    #[serde(with = "exposed")]
+    token: SecretString,
     minted: Timestamp,
     expires: Timestamp,
     principal: Option<Principal>,
     credentials: Option<String>,
     accepted: Option<Timestamp>,
-}
-
-/// A secret in the file's JSON.
-struct Secret(SecretString);
-
-impl Serialize for Secret {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.0.expose_secret())
-    }
-}
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        SecretString::deserialize(deserializer).map(Self)
-    }
 }
 
 /// Where the tokens are kept.
@@ -117,7 +104,7 @@ impl Store {
         if file.host != self.host {
             return Err((Reason::StateForeign, "it was kept by another host".to_owned()));
         }
-        let secret = AuthorizationToken::new(file.token.0)
+        let secret = AuthorizationToken::new(file.token)
             .map_err(|error| (Reason::StateCorrupt, format!("the token: {error}")))?;
         Ok(Kept {
             token: Token { secret, minted: file.minted, expires: file.expires },
@@ -132,7 +119,7 @@ impl Store {
         let file = File {
             version: VERSION,
             host: self.host.clone(),
-            token: Secret(kept.token.secret.base64().clone()),
+            token: kept.token.secret.base64().clone(),
             minted: kept.token.minted,
             expires: kept.token.expires,
             principal: kept.principal.clone(),
@@ -147,18 +134,7 @@ impl Store {
 
     fn write(&self, path: &Path, file: &File) -> io::Result<()> {
         let text = Zeroizing::new(serde_json::to_vec(file)?);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-        let temporary = path.with_extension("json.new");
-        match fs::remove_file(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut new =
-            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-        new.write_all(&text)?;
-        new.sync_all()?;
-        fs::rename(&temporary, path)?;
-        fs::File::open(&self.folder)?.sync_all()
+        state_file::replace(path, &text, Readers::Nobody)
     }
 
     /// Forgets a token that is no longer configured.

@@ -1,7 +1,7 @@
 use std::fs;
 
 use super::{super::tests::*, *};
-use crate::{model::output::OutputKind, output::build};
+use crate::model::output::OutputKind;
 
 /// An output below a root of its own, and what is in a host's file there.
 struct Bench {
@@ -12,7 +12,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
-        let output = build(&spec(OutputKind::ContainerdHosts, "/certs.d"), root.path());
+        let output = built(&spec(OutputKind::ContainerdHosts, "/certs.d"), root.path());
         Self { root, output }
     }
 

@@ -10,13 +10,13 @@ use super::{super::tests::*, *};
 use crate::{
     model::output::OutputKind,
     output::{
-        Output, Ownership, Published, build, file,
+        Output, Ownership, Published, file,
         place::{self, Owner},
     },
 };
 
 fn output(path: &Path) -> Box<dyn Output> {
-    build(&spec(OutputKind::DockerConfig, &path.to_string_lossy()), Path::new("/"))
+    built(&spec(OutputKind::DockerConfig, &path.to_string_lossy()), Path::new("/"))
 }
 
 fn json_of(path: &Path) -> Value {
@@ -287,7 +287,7 @@ fn links_stay_below_the_hosts_root() {
     symlink("/root/real", host.path().join("root/.docker")).unwrap();
     symlink("../../../../../../root/real", host.path().join("root/up")).unwrap();
     for path in ["/root/.docker/config.json", "/root/up/config.json"] {
-        let output = build(&spec(OutputKind::DockerConfig, path), host.path());
+        let output = built(&spec(OutputKind::DockerConfig, path), host.path());
         let _ = output.publish(&entries("p"), &Ownership::new()).unwrap();
         assert!(host.path().join("root/real/config.json").exists());
         fs::remove_file(host.path().join("root/real/config.json")).unwrap();

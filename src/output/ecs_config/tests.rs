@@ -5,17 +5,14 @@ use std::{
 };
 
 use super::{super::tests::*, *};
-use crate::{
-    model::{output::OutputKind, reason::Reason},
-    output::build,
-};
+use crate::model::{output::OutputKind, reason::Reason};
 
 /// Publishes "p", then "q", then withdraws: the file after "p", and at the end.
 fn round(before: &str) -> (String, String) {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("ecs.config");
     fs::write(&path, before).unwrap();
-    let output = build(&spec(OutputKind::EcsConfig, "/ecs.config"), root.path());
+    let output = built(&spec(OutputKind::EcsConfig, "/ecs.config"), root.path());
     let _ = output.publish(&entries("p"), &Ownership::new()).unwrap();
     assert!(matches!(output.read_back(&entries("p")).unwrap()[HOST], Seen::Ours { .. }));
     let published = fs::read_to_string(&path).unwrap();
@@ -65,7 +62,7 @@ fn data_that_is_not_understood_is_left_alone() {
     let root = tempfile::tempdir().unwrap();
     let text = "ECS_ENGINE_AUTH_DATA={\"secret\n";
     fs::write(root.path().join("ecs.config"), text).unwrap();
-    let output = build(&spec(OutputKind::EcsConfig, "/ecs.config"), root.path());
+    let output = built(&spec(OutputKind::EcsConfig, "/ecs.config"), root.path());
     let problem = output.publish(&entries("p"), &Ownership::new()).unwrap_err();
     assert_eq!(problem.reason, Reason::OutputMalformed);
     assert!(!problem.detail.contains("secret"));
