@@ -43,6 +43,7 @@ use crate::{
         reason::Reason,
         registry::RegistryId,
         schedule::Schedule,
+        token::Token,
     },
     observe::{http, metrics::Metrics, pulse::Pulse, status},
     oci,
@@ -129,7 +130,15 @@ struct RunningOutput {
 struct WantedKeeper {
     identity: IdentitySpec,
     hosts: Vec<String>,
+    patterns: Vec<String>,
     siblings: bool,
+}
+
+impl WantedKeeper {
+    /// What its token is given out for.
+    fn served(&self) -> Vec<String> {
+        self.hosts.iter().chain(&self.patterns).cloned().collect()
+    }
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -363,10 +372,10 @@ impl Daemon {
             }
         }
         let names = self.settings.registries.iter().flat_map(|registry| {
-            registry.hosts.iter().map(|host| (host.clone(), registry.name.clone()))
+            let names = registry.hosts.iter().chain(&registry.patterns);
+            names.map(|host| (host.clone(), registry.name.clone()))
         });
-        let hosts =
-            wanted.iter().map(|(key, wanted)| (key.clone(), wanted.hosts.clone())).collect();
+        let hosts = wanted.iter().map(|(key, wanted)| (key.clone(), wanted.served())).collect();
         self.hub.configure(hosts, names.collect());
         for (key, wanted) in wanted {
             let scope = Scope { hosts: wanted.hosts, siblings: wanted.siblings };
@@ -431,7 +440,7 @@ impl Daemon {
             self.repair.forget(&name);
         }
         for spec in specs {
-            let hosts = hosts_of(&self.settings, &spec);
+            let hosts = self.settings.hosts_of(&spec);
             self.hub.status.output(&spec.name, |line| {
                 spec.kind.word().clone_into(&mut line.kind);
                 line.path = spec.path.display().to_string();
@@ -558,10 +567,32 @@ impl Told {
     }
 }
 
+/// The token for one of the configured registry hosts: the kept one, or a new one when it is due.
+pub async fn token(loaded: &Loaded, host: &str) -> Result<Result<Token, Problem>, StartError> {
+    let (daemon, done) = mint_once(loaded).await?;
+    let token = daemon.hub.board.borrow().get(host).cloned();
+    let why = done.into_iter().find_map(|(_, verdict, _)| verdict.problem().cloned());
+    Ok(token.ok_or_else(|| why.unwrap_or_else(|| Problem::new(Reason::OutputNoToken, host))))
+}
+
+/// What a job came to: its name, its verdict, and what it changed.
+type Done = Vec<(String, Verdict, Option<String>)>;
+
 /// Once: every token that is due is minted, every output published. The problems that remain.
-pub async fn refresh(
-    loaded: &Loaded,
-) -> Result<Vec<(String, Verdict, Option<String>)>, StartError> {
+pub async fn refresh(loaded: &Loaded) -> Result<Done, StartError> {
+    let (daemon, mut done) = mint_once(loaded).await?;
+    for spec in &daemon.settings.outputs {
+        let hosts = Arc::new(Mutex::new(daemon.settings.hosts_of(spec)));
+        let output = daemon.build_output(spec, &hosts);
+        let mut job = daemon.output(spec, output, hosts).impatient();
+        let outcome = job.run().await;
+        done.push((job.name().to_owned(), outcome.verdict, outcome.change));
+    }
+    Ok(done)
+}
+
+/// Every keeper once, without a driver.
+async fn mint_once(loaded: &Loaded) -> Result<(Daemon, Done), StartError> {
     let metrics =
         Metrics::new().map_err(|error| StartError::System(std::io::Error::other(error)))?;
     let hub = Hub::new(Arc::new(metrics), Arc::new(SystemClock));
@@ -579,7 +610,7 @@ pub async fn refresh(
     let mut daemon = Daemon::build(loaded, hub, driver, site, repair);
     daemon.serves = false;
     let wanted = wanted_keepers(&daemon.settings);
-    let hosts = wanted.iter().map(|(key, wanted)| (key.clone(), wanted.hosts.clone())).collect();
+    let hosts = wanted.iter().map(|(key, wanted)| (key.clone(), wanted.served())).collect();
     daemon.hub.configure(hosts, BTreeMap::new());
     let mut done = Vec::new();
     for (key, wanted) in wanted {
@@ -588,14 +619,7 @@ pub async fn refresh(
         let outcome = daemon.keeper(&key, &wanted.identity, plan, scope).run().await;
         done.push((key.job_name(), outcome.verdict, outcome.change));
     }
-    for spec in &daemon.settings.outputs {
-        let hosts = Arc::new(Mutex::new(hosts_of(&daemon.settings, spec)));
-        let output = daemon.build_output(spec, &hosts);
-        let mut job = daemon.output(spec, output, hosts).impatient();
-        let outcome = job.run().await;
-        done.push((job.name().to_owned(), outcome.verdict, outcome.change));
-    }
-    Ok(done)
+    Ok((daemon, done))
 }
 
 /// One keeper for each identity and region.
@@ -613,9 +637,11 @@ fn wanted_keepers(settings: &Settings) -> BTreeMap<KeeperKey, WantedKeeper> {
         let keeper = wanted.entry(key).or_insert_with(|| WantedKeeper {
             identity: identity.clone(),
             hosts: Vec::new(),
+            patterns: Vec::new(),
             siblings: false,
         });
         keeper.hosts.extend(registry.hosts.iter().cloned());
+        keeper.patterns.extend(registry.patterns.iter().cloned());
     }
     let keys: Vec<KeeperKey> = wanted.keys().cloned().collect();
     for (key, keeper) in &mut wanted {
@@ -637,12 +663,6 @@ fn plan(settings: &Settings, host: &HostId, key: &KeeperKey) -> Plan {
         verify: settings.refresh.verify,
         place: host.spread(&key.job_name()),
     }
-}
-
-fn hosts_of(settings: &Settings, spec: &OutputSpec) -> Vec<String> {
-    let published =
-        settings.registries.iter().filter(|registry| spec.registries.contains(&registry.name));
-    published.flat_map(|registry| registry.hosts.iter().cloned()).collect()
 }
 
 /// Whether two settings of an output differ in nothing but their registries.

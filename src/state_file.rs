@@ -3,9 +3,11 @@
 use std::{
     fs,
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, fchown},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown},
     path::Path,
 };
+
+use zeroize::Zeroizing;
 
 /// Who besides the daemon's user may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,18 @@ pub fn replace(path: &Path, text: &[u8], readers: Readers) -> io::Result<()> {
     fs::File::open(folder)?.sync_all()
 }
 
+/// Whether a file holds this content already, for these readers.
+pub fn holds(path: &Path, text: &[u8], readers: Readers) -> bool {
+    let right = fs::metadata(path).is_ok_and(|about| {
+        let mode = about.mode() & 0o7777;
+        match readers {
+            Readers::Nobody => mode == 0o600,
+            Readers::Group(group) => mode == 0o640 && about.gid() == group,
+        }
+    });
+    right && fs::read(path).is_ok_and(|current| Zeroizing::new(current).as_slice() == text)
+}
+
 /// Removes a file; one that is not there is fine. Whether it was there.
 pub fn remove(path: &Path) -> io::Result<bool> {
     match fs::remove_file(path) {
@@ -55,7 +69,7 @@ pub fn remove(path: &Path) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 

@@ -8,6 +8,8 @@ pub mod refresh;
 pub mod run;
 pub mod setup;
 pub mod status;
+pub mod token;
+pub mod withdraw;
 
 use std::{
     io::{self, Write},
@@ -39,9 +41,13 @@ pub enum Command {
     Check(check::CheckArgs),
     /// Mint and publish once, then exit.
     Refresh,
+    /// Take our credentials out of the outputs, while the daemon does not run.
+    Withdraw(withdraw::WithdrawArgs),
+    /// Print a registry's password, for `docker login --username AWS --password-stdin`.
+    Token(token::TokenArgs),
     /// The running daemon's view.
     Status(status::StatusArgs),
-    /// Print what other programs need to work with this one.
+    /// Have other programs work with this one.
     #[command(subcommand)]
     Setup(setup::SetupCommand),
     /// The daemon at work against a built-in AWS and registry: no account needed.
@@ -59,6 +65,8 @@ pub fn dispatch(cli: Cli, out: &mut dyn Write, err: &mut dyn Write) -> io::Resul
         Command::Run => run::run(cli.config, err),
         Command::Check(args) => check::run(&args, cli.config, out),
         Command::Refresh => refresh::run(cli.config, out, err),
+        Command::Withdraw(args) => withdraw::run(&args, cli.config, out, err),
+        Command::Token(args) => token::run(&args, cli.config, out, err),
         Command::Status(args) => status::run(&args, cli.config, out, err),
         Command::Setup(command) => setup::run(&command, cli.config, out, err),
         #[cfg(feature = "sandbox")]

@@ -124,7 +124,7 @@ pub fn schema() -> Json {
 
 fn kind_schema(kind: Kind, doc: &str) -> Json {
     const NAME: &str = "^[\\w.:@/+-]{1,128}$";
-    const HOST: &str = "^[A-Za-z0-9_-]+([.][A-Za-z0-9_-]+)*(:[0-9]{1,5})?$";
+    const HOST: &str = "^([A-Za-z0-9_-]+|[A-Za-z0-9_*-]+([.][A-Za-z0-9_*-]+)*([.][A-Za-z0-9_-]+){2}|[A-Za-z0-9_-]+[.][A-Za-z0-9_-]+)(:[0-9]{1,5})?$";
     let text = |pattern: &str| json!({ "type": "string", "pattern": pattern });
     let mut schema = match kind {
         Kind::Text => text("\\S"),

@@ -254,7 +254,7 @@ pub const TABLES: &[Table] = &[
                 "hosts",
                 Kind::Hosts,
                 "the standard host name",
-                "Host names that consumers use, aliases included.",
+                "Host names that consumers use, aliases included. `*` stands for any part of a label: such a name is served by the socket only, for the credential helper and the kubelet.",
             ),
             key("fips", Kind::Bool, "false", "The FIPS host name."),
             key("dual_stack", Kind::Bool, "false", "The dual-stack host name."),
@@ -336,7 +336,9 @@ impl Kind {
             Self::Url => "an http:// or https:// URL".into(),
             Self::Mode => "an octal mode in quotes such as \"0640\"".into(),
             Self::Name => "a name of letters, digits and . _ : @ / + -".into(),
-            Self::Hosts => "a list of host names".into(),
+            Self::Hosts => {
+                "a list of host names, with `*` at most in labels before the last two".into()
+            }
             Self::Names => "a list of names".into(),
             Self::Arguments => "a list of texts, the program first".into(),
         }
@@ -371,7 +373,7 @@ impl Kind {
                 let fine = |c: char| c.is_alphanumeric() || "._:@/+-".contains(c);
                 !text.is_empty() && text.len() <= 128 && text.chars().all(fine)
             }
-            Self::Hosts => is_host(text),
+            Self::Hosts => is_host(text) || is_pattern_of_hosts(text),
             Self::Bool | Self::Fraction(..) => false,
         }
     }
@@ -394,6 +396,12 @@ fn is_mode(text: &str) -> bool {
 }
 
 /// A host name with an optional port.
+/// With `*` in it, but not in its last two labels: a credential must not go to just any host.
+fn is_pattern_of_hosts(text: &str) -> bool {
+    let fixed = text.rsplit('.').take_while(|label| !label.contains('*')).count();
+    fixed >= 2 && is_host(&text.replace('*', "x"))
+}
+
 fn is_host(text: &str) -> bool {
     let (host, port) = text.split_once(':').unwrap_or((text, "443"));
     let label = |label: &str| {

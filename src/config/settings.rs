@@ -17,7 +17,7 @@ use super::{
 use crate::model::{
     identity::{CredentialsSource, IdentitySpec},
     output::{OutputKind, OutputSpec},
-    registry::{RegistryHost, RegistryId},
+    registry::{RegistryHost, RegistryId, is_pattern},
     schedule::{Schedule, parse_duration},
 };
 
@@ -99,6 +99,23 @@ pub struct Registry {
     pub identity: String,
     /// The host names that consumers use, at least one.
     pub hosts: Vec<String>,
+    /// Patterns of host names that its tokens are given out for.
+    pub patterns: Vec<String>,
+}
+
+impl Settings {
+    /// The registry hosts that an output publishes; of a socket also the patterns.
+    pub fn hosts_of(&self, spec: &OutputSpec) -> Vec<String> {
+        let published =
+            self.registries.iter().filter(|registry| spec.registries.contains(&registry.name));
+        let patterns = spec.kind == OutputKind::Socket;
+        published
+            .flat_map(|registry| {
+                registry.hosts.iter().chain(registry.patterns.iter().filter(move |_| patterns))
+            })
+            .cloned()
+            .collect()
+    }
 }
 
 /// A merged section, read key by key.
@@ -433,7 +450,8 @@ impl Builder<'_> {
                     self.mistake(table.place("hosts"), message);
                 }
             }
-            built.push(Registry { name, id, identity, hosts });
+            let (patterns, hosts) = hosts.into_iter().partition(|host| is_pattern(host));
+            built.push(Registry { name, id, identity, hosts, patterns });
         }
         built
     }

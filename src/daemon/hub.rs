@@ -11,7 +11,7 @@ use tracing::warn;
 
 use crate::{
     aws::CallObserver,
-    model::{clock::Clock, outcome::Problem, reason::Reason},
+    model::{clock::Clock, outcome::Problem, reason::Reason, registry},
     observe::{metrics::Metrics, status},
     output::{
         Seen,
@@ -134,11 +134,9 @@ pub(super) struct HubDesk {
 impl DeskWatcher for HubDesk {
     fn lacking(&self, host: &str) -> Option<Problem> {
         let ours = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        if !ours.iter().any(|one| one == host) {
-            return None;
-        }
+        let name = registry::find(ours.iter().map(String::as_str), host)?;
         let state = self.hub.state();
-        let key = state.hosts.iter().find(|(_, hosts)| hosts.iter().any(|one| one == host));
+        let key = state.hosts.iter().find(|(_, hosts)| hosts.iter().any(|one| one == name));
         let report = key.and_then(|(key, _)| state.reports.get(key));
         let why = report.and_then(|report| report.problem.clone());
         Some(why.unwrap_or_else(|| Problem::new(Reason::OutputNoToken, host)))

@@ -8,15 +8,17 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
-
 use crate::{
     model::{
         outcome::{Again, Outcome, Problem},
         output::OutputSpec,
         reason::Reason,
     },
-    output::{self, Entries, Host, ledger::Ledger},
+    output::{
+        Host,
+        ledger::Ledger,
+        withdrawal::{self, Which},
+    },
     schedule::job::Job,
 };
 
@@ -38,20 +40,19 @@ impl Strays {
         let strays = self.ledger.lock().unwrap_or_else(PoisonError::into_inner).strays(&configured);
         let mut done = Vec::new();
         for (name, record) in strays {
-            let Some(spec) = record.spec(&name) else {
+            let planned = {
+                let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+                withdrawal::plan(&ledger, &name, &record, Which::All)
+            };
+            let Some(withdrawal) = planned else {
                 continue;
             };
-            let ours = {
-                let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-                ledger.withdrawable(&spec, &[], Timestamp::MAX)
-            };
-            let place = output::build(
-                &spec,
-                &Host { prefix: &self.prefix, state: &self.state, desk: None },
-            );
             let (sender, receiver) = tokio::sync::oneshot::channel();
+            let (work, prefix, state) =
+                (withdrawal.clone(), self.prefix.clone(), self.state.clone());
             let work = move || {
-                let _ = sender.send(place.publish(&Entries::new(), &ours));
+                let host = Host { prefix: &prefix, state: &state, desk: None };
+                let _ = sender.send(work.carry_out(&host));
             };
             let _ = std::thread::Builder::new().name("withdraw".to_owned()).spawn(work);
             match receiver.await {
@@ -60,11 +61,11 @@ impl Strays {
                         done.push(format!(
                             "withdrew {} from {}",
                             published.removed.join(", "),
-                            spec.path.display()
+                            withdrawal.spec.path.display()
                         ));
                     }
                     let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-                    let _ = ledger.settle(&name, &[]);
+                    let _ = withdrawal.settle(&mut ledger);
                 }
                 Ok(Err(problem)) => {
                     return Outcome::bad(problem, Again::BackOff(Duration::from_secs(300)));

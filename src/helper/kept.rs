@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::wire::Credential;
-use crate::{host, model::token::fingerprint};
+use crate::{
+    host,
+    model::{registry, token::fingerprint},
+};
 
 const VERSION: u32 = 1;
 
@@ -45,6 +48,12 @@ impl Kept {
             return Err(io::Error::other("it was kept by another host"));
         }
         Ok(kept)
+    }
+
+    /// The credential for a registry host, which may be one of a pattern's.
+    pub fn take(&mut self, host: &str) -> Option<Credential> {
+        let name = registry::find(self.hosts.keys().map(String::as_str), host)?.to_owned();
+        self.hosts.remove(&name)
     }
 
     /// As text.

@@ -9,7 +9,7 @@ use super::{
     kept::{self, Kept},
     wire::{Credential, Line, Reply, Request},
 };
-use crate::model::registry::RegistryHost;
+use crate::model::registry::{RegistryHost, is_pattern};
 
 /// What there is for a registry host.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ impl Source {
         let down = format!("ecr-warden does not answer at {}: {down}", self.socket.display());
         let path = kept::path(&self.state);
         match Kept::read(&path) {
-            Ok(mut kept) => match kept.hosts.remove(host) {
+            Ok(mut kept) => match kept.take(host) {
                 Some(credential) if credential.expires > Timestamp::now() => {
                     Answer::Credential(credential)
                 }
@@ -78,6 +78,11 @@ impl Source {
         }
     }
 
+    /// Whether anybody is there to be asked.
+    pub fn answers(&self) -> bool {
+        Line::open(&self.socket).is_ok()
+    }
+
     /// The registry hosts for which there is a credential, and the user names.
     pub fn list(&self) -> BTreeMap<String, String> {
         if let Ok(Reply::Hosts(hosts)) = self.ask(&Request::List) {
@@ -85,7 +90,10 @@ impl Source {
         }
         let now = Timestamp::now();
         let kept = Kept::read(&kept::path(&self.state)).unwrap_or_default();
-        let valid = kept.hosts.into_iter().filter(|(_, credential)| credential.expires > now);
+        let valid = kept
+            .hosts
+            .into_iter()
+            .filter(|(host, credential)| credential.expires > now && !is_pattern(host));
         valid.map(|(host, credential)| (host, credential.username)).collect()
     }
 }

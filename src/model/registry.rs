@@ -205,11 +205,78 @@ pub fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// Whether a configured host name stands for several: `*.dkr.ecr.eu-west-1.amazonaws.com`.
+pub fn is_pattern(host: &str) -> bool {
+    host.contains('*')
+}
+
+/// Whether a host name is one of a pattern's, by the kubelet's rules for `matchImages`: label by
+/// label, and `*` stands for any characters within one label.
+pub fn matches(pattern: &str, host: &str) -> bool {
+    let (mut globs, mut labels) = (pattern.split('.'), host.split('.'));
+    loop {
+        match (globs.next(), labels.next()) {
+            (None, None) => return true,
+            (Some(glob), Some(label)) if label_matches(glob, label) => {}
+            _ => return false,
+        }
+    }
+}
+
+fn label_matches(glob: &str, label: &str) -> bool {
+    let Some((head, tail)) = glob.split_once('*') else {
+        return glob == label;
+    };
+    let Some(mut rest) = label.strip_prefix(head) else {
+        return false;
+    };
+    let mut pieces: Vec<&str> = tail.split('*').collect();
+    let last = pieces.pop().unwrap_or_default();
+    for piece in pieces {
+        let Some(at) = rest.find(piece) else {
+            return false;
+        };
+        rest = &rest[at + piece.len()..];
+    }
+    rest.ends_with(last) && !label.is_empty()
+}
+
+/// The one of these names, of which some may be patterns, that a host name is found under: itself,
+/// else the longest pattern.
+pub fn find<'a>(names: impl Iterator<Item = &'a str>, host: &str) -> Option<&'a str> {
+    names
+        .filter(|name| *name == host || (is_pattern(name) && matches(name, host)))
+        .max_by_key(|name| (*name == host, name.len()))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_pattern_stands_for_labels_and_never_for_more_of_them() {
+        let hit = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
+        for pattern in
+            ["*.dkr.ecr.eu-west-1.amazonaws.com", "1*2.dkr.ecr.*-west-*.amazonaws.com", hit]
+        {
+            assert!(matches(pattern, hit), "{pattern}");
+        }
+        for pattern in [
+            "*.amazonaws.com",
+            "*",
+            "*.dkr.ecr.us-*.amazonaws.com",
+            "1*3.dkr.ecr.eu-west-1.amazonaws.com",
+        ] {
+            assert!(!matches(pattern, hit), "{pattern}");
+        }
+        assert!(!matches("*.test", ".test") && !matches("*.test", "a.b.test"));
+        let names = ["*.b.test", "x*.b.test", "xa.b.test"];
+        assert_eq!(find(names.into_iter(), "xa.b.test"), Some("xa.b.test"));
+        assert_eq!(find(names.into_iter(), "xb.b.test"), Some("x*.b.test"));
+        assert_eq!(find(names.into_iter(), "c.d.test"), None);
+    }
 
     fn private(region: &str, fips: bool, dual_stack: bool) -> RegistryHost {
         let registry =

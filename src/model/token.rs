@@ -126,6 +126,11 @@ impl Token {
     pub fn expired(&self, now: Timestamp) -> bool {
         now >= self.expires
     }
+
+    /// How long it lives in all.
+    pub fn life(&self) -> jiff::SignedDuration {
+        self.expires.duration_since(self.minted)
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::{
     Entries, Seen,
     atomic_file::Next,
+    cred_helpers,
     file::{Change, Edited, Format},
 };
 use crate::model::{
@@ -101,6 +102,10 @@ impl Format for Auths {
 fn see(config: &Map<String, Value>, host: &str, token: &Token, path: &Path) -> Seen {
     let word = |value: &Value| value.as_str().filter(|word| !word.is_empty()).map(str::to_owned);
     let helper = config.get("credHelpers").and_then(|helpers| helpers.get(host)).and_then(word);
+    if helper.as_deref() == Some(cred_helpers::NAME) {
+        // Our own helper gives out the same token.
+        return Seen::Ours { expires: token.expires };
+    }
     if let Some(helper) = helper {
         let detail = format!("{}: credHelpers has {helper} for {host}", path.display());
         return Seen::NotOurs(Problem::new(Reason::OutputShadowedByHelper, detail));
@@ -121,7 +126,7 @@ fn see(config: &Map<String, Value>, host: &str, token: &Token, path: &Path) -> S
 
 /// `theirs` with the changes from `base` to `ours`. Where both changed the same thing, theirs is
 /// the later one and stays; our own entries are set again afterwards anyway.
-fn three_way(base: &Value, ours: &Value, theirs: Value) -> Value {
+pub(super) fn three_way(base: &Value, ours: &Value, theirs: Value) -> Value {
     let (Value::Object(ours), Value::Object(mut theirs)) = (ours, theirs.clone()) else {
         return if theirs == *base { ours.clone() } else { theirs };
     };
@@ -177,7 +182,7 @@ fn is_ours(auths: &Map<String, Value>, host: &str, fingerprints: &[String]) -> b
 }
 
 /// Docker's own style: one tab a level, no newline at the end.
-fn render(config: &Map<String, Value>) -> serde_json::Result<Zeroizing<Vec<u8>>> {
+pub(super) fn render(config: &Map<String, Value>) -> serde_json::Result<Zeroizing<Vec<u8>>> {
     // Roomy from the start: a vector that grows leaves copies of the secrets behind.
     let entries = config.get("auths").and_then(Value::as_object).map_or(0, Map::len);
     let mut text = Zeroizing::new(Vec::with_capacity(16 * 1024 + entries * 3 * 1024));
@@ -188,7 +193,7 @@ fn render(config: &Map<String, Value>) -> serde_json::Result<Zeroizing<Vec<u8>>>
 }
 
 /// The file's object. An empty file is what Docker takes for an empty configuration.
-fn parse(text: Option<&[u8]>, path: &Path) -> Result<Map<String, Value>, Problem> {
+pub(super) fn parse(text: Option<&[u8]>, path: &Path) -> Result<Map<String, Value>, Problem> {
     let text = text.unwrap_or_default();
     if text.iter().all(u8::is_ascii_whitespace) {
         return Ok(Map::new());
@@ -204,7 +209,7 @@ fn parse(text: Option<&[u8]>, path: &Path) -> Result<Map<String, Value>, Problem
     }
 }
 
-fn malformed(path: &Path, why: &str) -> Problem {
+pub(super) fn malformed(path: &Path, why: &str) -> Problem {
     Problem::new(Reason::OutputMalformed, format!("{}: {why}", path.display()))
 }
 

@@ -18,6 +18,7 @@ use crate::{
         outcome::{Again, Outcome, Problem, Verdict},
         output::{OutputKind, OutputSpec},
         reason::Reason,
+        token::Token,
     },
     schedule::job::Job,
 };
@@ -37,6 +38,10 @@ const FIGHT_WITHIN: Duration = Duration::from_secs(60);
 
 /// After a fight the output is left alone so long, unless there is a new token for it.
 const TRUCE: Duration = Duration::from_secs(60);
+
+/// containerd's header goes so long before it dies, if no successor came: a push has no second
+/// entry to go on to.
+const HEADER_MARGIN: SignedDuration = SignedDuration::from_secs(30);
 
 /// The tokens of now, by registry host.
 pub type Board = Entries;
@@ -123,13 +128,29 @@ impl OutputJob {
 
     /// The unexpired tokens of these hosts.
     fn wanted(&mut self, hosts: &[String]) -> Entries {
-        let now = self.tools.clock.now();
+        let now = self.deadline_of_expiry();
         let board = self.tools.board.borrow_and_update();
         let tokens = hosts.iter().filter_map(|host| {
             let token = board.get(host).filter(|token| !token.expired(now))?;
             Some((host.clone(), token.clone()))
         });
         tokens.collect()
+    }
+
+    /// What dies before this counts as dead.
+    fn deadline_of_expiry(&self) -> Timestamp {
+        let now = self.tools.clock.now();
+        now.checked_add(self.margin()).unwrap_or(now)
+    }
+
+    fn margin(&self) -> SignedDuration {
+        if self.spec.kind != OutputKind::ContainerdHosts {
+            return SignedDuration::ZERO;
+        }
+        let hosts = self.configured();
+        let board = self.tools.board.borrow();
+        let lives = hosts.iter().filter_map(|host| board.get(host)).map(Token::life);
+        lives.min().map_or(HEADER_MARGIN, |life| HEADER_MARGIN.min(life / 10))
     }
 
     /// Says at the first look already that there is no token.
@@ -167,7 +188,7 @@ impl OutputJob {
                 // A ledger that can't be kept must not stop the publication; the store says it.
                 let _ = ledger.intend(&self.spec, &wanted);
                 let mut ours = ledger.known(&self.spec, &wanted);
-                ours.extend(ledger.withdrawable(&self.spec, &hosts, self.tools.clock.now()));
+                ours.extend(ledger.withdrawable(&self.spec, &hosts, self.deadline_of_expiry()));
                 ours
             };
             let answer = start(Arc::clone(&self.tools.output), wanted.clone(), ours);
@@ -290,7 +311,7 @@ impl OutputJob {
 
     /// Until the next look: the check, or the first expiry, which is when an entry is withdrawn.
     fn pause(&self, wanted: &Entries) -> Duration {
-        let now = self.tools.clock.now();
+        let now = self.deadline_of_expiry();
         let left = |expires: Timestamp| {
             Duration::try_from(expires.duration_since(now)).unwrap_or_default()
                 + Duration::from_secs(1)
@@ -363,3 +384,6 @@ impl Job for OutputJob {
         Box::pin(self.look())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,6 +61,11 @@ impl Record {
         self.kind == spec.kind.word() && self.path == spec.path && self.owner == spec.owner
     }
 
+    /// The registry hosts for which something was published.
+    pub fn hosts(&self) -> impl Iterator<Item = &String> {
+        self.hosts.keys()
+    }
+
     /// The settings with which it can be withdrawn.
     pub fn spec(&self, name: &str) -> Option<OutputSpec> {
         let kind = OutputKind::of(&self.kind)?;
@@ -129,6 +134,13 @@ impl Ledger {
     /// Every output in which something of ours may stand.
     pub fn records(&self) -> Vec<(String, Record)> {
         self.strays(&[])
+    }
+
+    /// The registry hosts of an output whose newest credential is still alive.
+    pub fn alive(&self, name: &str, now: Timestamp) -> Vec<String> {
+        let hosts = self.outputs.get(name).map(|record| &record.hosts).into_iter().flatten();
+        let alive = hosts.filter(|(_, marks)| marks.last().is_some_and(|mark| mark.expires > now));
+        alive.map(|(host, _)| host.clone()).collect()
     }
 
     /// What is recognised as ours of these entries' earlier content.

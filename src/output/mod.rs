@@ -5,6 +5,7 @@ pub mod atomic_file;
 pub mod command;
 pub mod containerd_hosts;
 pub mod containers_auth;
+pub mod cred_helpers;
 pub mod docker_config;
 pub mod ecs_config;
 pub mod file;
@@ -15,6 +16,7 @@ pub mod place;
 pub mod program;
 pub mod rendered;
 pub mod socket;
+pub mod withdrawal;
 
 use std::{
     collections::BTreeMap,

@@ -135,13 +135,17 @@ impl Socket {
         let hosts = entries.iter().map(|(host, token)| (host.clone(), credential(token)));
         let kept = Kept::new(&self.prefix, hosts.collect());
         let text = kept.render().map_err(failed)?;
-        if fs::read(&self.kept).is_ok_and(|current| current == **text) {
-            return Ok(false);
-        }
         let readers = match self.spec.groups.first() {
             Some(group) => Readers::Group(accounts::group(&self.prefix, group)?),
             None => Readers::Nobody,
         };
+        if let (Readers::Group(_), Some(folder)) = (readers, self.kept.parent()) {
+            // To be walked through, not to be listed; everything else in it is 0600.
+            open_folder(folder).map_err(failed)?;
+        }
+        if state_file::holds(&self.kept, &text, readers) {
+            return Ok(false);
+        }
         state_file::replace(&self.kept, &text, readers).map_err(failed)?;
         Ok(true)
     }
@@ -156,6 +160,22 @@ impl Socket {
         }
         Ok(found)
     }
+}
+
+/// Lets others walk through a folder. systemd takes that back at each start of the service.
+fn open_folder(folder: &Path) -> io::Result<()> {
+    let mode = match fs::metadata(folder) {
+        Ok(about) => about.permissions().mode(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            0o700
+        }
+        Err(error) => return Err(error),
+    };
+    if mode & 0o001 == 0 {
+        fs::set_permissions(folder, fs::Permissions::from_mode((mode | 0o001) & 0o7777))?;
+    }
+    Ok(())
 }
 
 fn credential(token: &Token) -> Credential {

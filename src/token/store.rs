@@ -127,12 +127,12 @@ impl Store {
             accepted: kept.accepted,
         };
         let path = self.path(name);
-        self.write(&path, &file).map_err(|error| {
+        Self::write(&path, &file).map_err(|error| {
             Problem::new(Reason::StateUnwritable, format!("{}: {error}", path.display()))
         })
     }
 
-    fn write(&self, path: &Path, file: &File) -> io::Result<()> {
+    fn write(path: &Path, file: &File) -> io::Result<()> {
         let text = Zeroizing::new(serde_json::to_vec(file)?);
         state_file::replace(path, &text, Readers::Nobody)
     }

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::credential;
 use crate::{
     helper::wire::{Reply, Request},
-    model::{outcome::Problem, reason::Reason},
+    model::{outcome::Problem, reason::Reason, registry},
     output::Entries,
 };
 
@@ -95,6 +95,15 @@ impl Served {
         self.replies.contains_key(host)
     }
 
+    /// What is answered for a host that may be one of a pattern's.
+    fn reply(&self, host: &str) -> Option<&Zeroizing<Vec<u8>>> {
+        let found = self.replies.get(host).or_else(|| {
+            let names = self.replies.keys().map(String::as_str);
+            registry::find(names, host).and_then(|name| self.replies.get(name))
+        });
+        found.map(|(_, text)| text)
+    }
+
     /// The hosts that it gives something for.
     pub(super) fn hosts(&self) -> impl Iterator<Item = &String> {
         self.replies.keys()
@@ -120,7 +129,9 @@ impl Desk {
         let mut users = BTreeMap::new();
         for (host, token) in entries {
             let credential = credential(token);
-            users.insert(host.clone(), credential.username.clone());
+            if !registry::is_pattern(host) {
+                users.insert(host.clone(), credential.username.clone());
+            }
             let text = line(&Reply::Credential(credential));
             served.replies.insert(host.clone(), (token.secret.fingerprint(), text));
         }
@@ -169,7 +180,7 @@ impl Desk {
             match request {
                 Request::List => writer.write_all(&served.list).await?,
                 Request::Get(host) => {
-                    if let Some((_, text)) = served.replies.get(&host) {
+                    if let Some(text) = served.reply(&host) {
                         count(Asked::Given);
                         writer.write_all(text).await?;
                         continue;
