@@ -67,6 +67,8 @@ pub fn path(state: &Path) -> PathBuf {
     state.join(FILE)
 }
 
+/// An empty prefix is this host's own root, not the folder that the process happens to be in.
 fn this(prefix: &Path) -> String {
+    let prefix = if prefix.as_os_str().is_empty() { Path::new("/") } else { prefix };
     fingerprint(host::identify(prefix).as_str())
 }
