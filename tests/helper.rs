@@ -1,6 +1,12 @@
 //! The credential helper, the kubelet's provider, `token`, `setup` and `withdraw`, as processes.
 
-#![allow(clippy::print_stderr, clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::unnecessary_debug_formatting,
+    missing_docs
+)]
 #![cfg(feature = "sandbox")]
 
 mod host;
