@@ -296,12 +296,16 @@ fn nerdctl_names(host: &str) -> Vec<String> {
 /// ctr takes a credential from nowhere: it is told each time.
 pub(super) fn ctr(tree: &Tree, image: &Image) -> Option<Way> {
     tree.program("ctr")?;
-    let host = &image.host;
-    let own = names(host).iter().any(|name| tree.exists(&Path::new(CERTS).join(name).join(FILE)));
+    let own =
+        names(&image.host).iter().any(|name| tree.exists(&Path::new(CERTS).join(name).join(FILE)));
     let by_hand = if own {
-        format!("ctr images pull --hosts-dir {CERTS} IMAGE takes the header there")
+        format!(
+            "nothing by itself: ctr images pull --hosts-dir {CERTS} IMAGE takes the header there"
+        )
     } else {
-        format!("ctr images pull --user AWS:$(ecr-warden token {host}) IMAGE")
+        format!(
+            "nothing; with an [[output]] kind = \"containerd-hosts\": ctr images pull --hosts-dir {CERTS} IMAGE"
+        )
     };
     Some(Way { consumers: vec!["ctr"], by_hand: Some(by_hand), ..Way::default() })
 }

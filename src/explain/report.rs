@@ -163,10 +163,13 @@ impl Report {
         }
         let mut said = Vec::new();
         if bad > 0 {
-            said.push(format!("{bad} of {all} consumer{} can't pull", plural(all)));
+            said.push(format!(
+                "{bad} of {all} consumers ha{} no working credential",
+                if bad == 1 { "s" } else { "ve" }
+            ));
         }
         if unknown > 0 {
-            said.push(format!("{unknown} of {all} not known"));
+            said.push(format!("{unknown} of {all} could not be told"));
         }
         if said.is_empty() {
             return format!("the registry accepts what {all} consumer{} would send", plural(all));
