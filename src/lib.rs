@@ -8,8 +8,12 @@ pub mod aws;
 pub mod cli;
 /// Configuration files to validated settings.
 pub mod config;
+/// How each consumer finds its credential.
+pub mod consumer;
 /// The one place that knows every part.
 pub mod daemon;
+/// For each consumer on this host: which credential, from where, until when, and whether it works.
+pub mod explain;
 /// The credential helper and the kubelet's provider.
 pub mod helper;
 /// Which host this is.

@@ -4,6 +4,7 @@
 pub mod check;
 #[cfg(feature = "sandbox")]
 pub mod demo;
+pub mod explain;
 pub mod refresh;
 pub mod run;
 pub mod setup;
@@ -45,6 +46,8 @@ pub enum Command {
     Withdraw(withdraw::WithdrawArgs),
     /// Print a registry's password, for `docker login --username AWS --password-stdin`.
     Token(token::TokenArgs),
+    /// For each consumer on this host: which credential it would use for an image, and whether it works.
+    Explain(explain::ExplainArgs),
     /// The running daemon's view.
     Status(status::StatusArgs),
     /// Have other programs work with this one.
@@ -67,6 +70,7 @@ pub fn dispatch(cli: Cli, out: &mut dyn Write, err: &mut dyn Write) -> io::Resul
         Command::Refresh => refresh::run(cli.config, out, err),
         Command::Withdraw(args) => withdraw::run(&args, cli.config, out, err),
         Command::Token(args) => token::run(&args, cli.config, out, err),
+        Command::Explain(args) => explain::run(&args, cli.config, out, err),
         Command::Status(args) => status::run(&args, cli.config, out, err),
         Command::Setup(command) => setup::run(&command, cli.config, out, err),
         #[cfg(feature = "sandbox")]

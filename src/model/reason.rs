@@ -102,6 +102,21 @@ reasons! {
     ContainerdStaticCredential "containerd_static_credential" "containerd's configuration has a credential of its own, read only when it starts" "remove it from containerd's configuration and restart containerd";
     OutputNoToken "output_no_token" "there is no token to publish yet" "see the token's own reason";
 
+    // a consumer's own credential, as `explain` finds it
+    CredentialAbsent "credential_absent" "the consumer has no credential for this registry" "publish one there with an [[output]], or give the consumer the credential helper";
+    CredentialExpired "credential_expired" "the consumer's credential has expired" "let an [[output]] keep it fresh; `ecr-warden refresh` publishes at once";
+    CredentialRefused "credential_refused" "the registry refuses the consumer's credential" "replace it; a new one that is refused too is of another region, or of a role that was deleted and created again";
+    CredentialMalformed "credential_malformed" "the credential can't be read as user and password" "remove the entry (docker logout REGISTRY) and let it be written again";
+    CredentialUntried "credential_untried" "the credential could not be tried from here" "run this as root on the host itself; the detail says what was in the way";
+    HelperMissing "helper_missing" "the credential helper that the file names is not installed" "install it in a folder of the consumer's PATH, or remove its entry from the file";
+    HelperFailed "helper_failed" "the credential helper gives no credential" "run it by hand as the same user: echo REGISTRY | docker-credential-NAME get";
+    KubeletNoMatch "kubelet_no_match" "no credential provider of the kubelet answers for this image" "name the registry's host in matchImages of a provider, and restart the kubelet";
+    ContainerdFailsClosed "containerd_fails_closed" "the header in hosts.toml is dead, and containerd stops there" "renew the header, or name the registry a second time as server without one, so that the node's own credentials count";
+    ContainerdDefaultHidden "containerd_default_hidden" "the registry's own folder hides what _default says" "copy the hosts.toml of _default into the registry's folder, or remove that folder";
+    EcsRoleUnseen "ecs_role_unseen" "the ECS agent fetches a token itself, by a role that this host can't see" "look at the task definition's execution role, else at the instance's: it needs ecr:GetAuthorizationToken and the pull actions";
+    EcsAgentNotRestarted "ecs_agent_not_restarted" "the ECS agent started before its file was written, and goes by what it read then" "restart the agent: systemctl restart ecs";
+    NoConsumer "no_consumer" "no consumer of registries was found on this host" "run this on the host itself, or set host_prefix in [daemon] to where its root is mounted";
+
     // the daemon itself
     JobTimeout "job_timeout" "the job did not finish within its deadline" "see what it waits for: network or filesystem; it is tried again";
     JobPanicked "job_panicked" "the job ran into a defect" "report the log line; other jobs are not affected and it is tried again";

@@ -13,6 +13,11 @@ use zeroize::Zeroizing;
 #[derive(Clone)]
 pub struct AuthorizationToken(SecretString);
 
+#[derive(serde::Deserialize)]
+struct ExpiryHint {
+    expiration: i64,
+}
+
 /// Why something is not an authorization token.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenShapeError {
@@ -51,6 +56,14 @@ impl AuthorizationToken {
     /// The password alone, as in `docker login --password-stdin`.
     pub fn password(&self) -> SecretString {
         self.split().map_or_else(|_| SecretString::from(String::new()), |(_, password)| password)
+    }
+
+    /// When the password itself says that it dies: ECR's is base64 of JSON with `expiration`.
+    /// Nobody promises that, so it is a hint and no more.
+    pub fn stated_expiry(&self) -> Option<Timestamp> {
+        let plain = Zeroizing::new(STANDARD.decode(self.password().expose_secret()).ok()?);
+        let json: ExpiryHint = serde_json::from_slice(&plain).ok()?;
+        Timestamp::from_second(json.expiration).ok()
     }
 
     /// Sixteen hexadecimal digits that identify this token and say nothing about it.
@@ -144,6 +157,19 @@ mod tests {
         assert_eq!(token.password().expose_secret(), "pass:word");
         assert!(!format!("{token:?}").contains(token.base64().expose_secret()));
         assert_eq!(AuthorizationToken::new(token.base64().clone()).unwrap(), token);
+    }
+
+    #[test]
+    fn a_password_that_states_its_expiry_is_taken_at_its_word_and_others_state_none() {
+        let stated = |json: &str| {
+            let password = SecretString::from(STANDARD.encode(json));
+            AuthorizationToken::of("AWS", &password).stated_expiry()
+        };
+        let expiry = Timestamp::from_second(1_700_000_000).unwrap();
+        assert_eq!(stated("{\"payload\":\"x\",\"expiration\":1700000000}"), Some(expiry));
+        for json in ["{}", "{\"expiration\":\"soon\"}", "{\"expiration\":9999999999999999}", "no"] {
+            assert_eq!(stated(json), None, "{json}");
+        }
     }
 
     #[test]

@@ -41,6 +41,24 @@ pub fn members(prefix: &Path, name: &str) -> Vec<u32> {
     members.filter_map(|member| user(prefix, member).ok()).map(|user| user.uid).collect()
 }
 
+/// Every user of the host's own file, by name; those that live elsewhere are not listed anywhere.
+pub fn users(prefix: &Path) -> Vec<(String, User)> {
+    let text = fs::read_to_string(prefix.join("etc/passwd")).unwrap_or_default();
+    let named = |line: &str| Some((line.split(':').next()?.to_owned(), parse_user(line)?));
+    text.lines().filter_map(named).collect()
+}
+
+/// The ids of the groups that list a user as a member.
+pub fn groups_of(prefix: &Path, name: &str) -> Vec<u32> {
+    let text = fs::read_to_string(prefix.join("etc/group")).unwrap_or_default();
+    let of = |line: &str| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let member = fields.get(3)?.split(',').any(|member| member == name);
+        member.then(|| fields.get(2)?.parse().ok())?
+    };
+    text.lines().filter_map(of).collect()
+}
+
 fn lookup(prefix: &Path, database: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(prefix.join("etc").join(database)).unwrap_or_default();
     let named = |line: &&str| line.split(':').next() == Some(name);

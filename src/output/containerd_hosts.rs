@@ -23,10 +23,10 @@ use super::{
     file::{self, all_missing},
     location::Location,
 };
-use crate::model::{outcome::Problem, reason::Reason};
-
-const FILE: &str = "hosts.toml";
-const DEFAULT: &str = "_default";
+use crate::{
+    consumer::containerd::{DEFAULT, FILE, names},
+    model::{outcome::Problem, reason::Reason},
+};
 
 /// The folder `certs.d` of a containerd.
 pub struct ContainerdHosts {
@@ -86,14 +86,6 @@ impl ContainerdHosts {
         if let Ok(Some((place, _))) = self.location.open(Some(Path::new(".ecr-warden")), false) {
             let _ = rustix::fs::unlinkat(&place.folder, folder, AtFlags::REMOVEDIR);
         }
-    }
-}
-
-/// How containerd spells a host's folder, in the order in which it looks.
-fn names(host: &str) -> Vec<String> {
-    match host.split_once(':') {
-        Some((name, port)) => vec![format!("{name}_{port}_"), host.to_owned()],
-        None => vec![host.to_owned()],
     }
 }
 

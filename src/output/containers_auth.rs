@@ -14,7 +14,10 @@ use serde_json::Value;
 use super::{
     Entries, Output, Ownership, Published, Seen, docker_config::Auths, file, location::Location,
 };
-use crate::model::{outcome::Problem, reason::Reason};
+use crate::{
+    consumer::containers,
+    model::{outcome::Problem, reason::Reason},
+};
 
 /// The containers tools' file of one user.
 pub struct ContainersAuth {
@@ -33,14 +36,9 @@ impl ContainersAuth {
         if !path.ends_with(".config/containers/auth.json") {
             return Ok(Vec::new());
         }
-        let earlier = [
-            format!("/run/user/{}/containers/auth.json", owner.uid),
-            format!("/run/containers/{}/auth.json", owner.uid),
-        ];
-        Ok(earlier
+        Ok(containers::runtime_files(owner.uid)
             .into_iter()
             .filter_map(|path| {
-                let path = PathBuf::from(path);
                 let text = std::fs::read(self.location.here(&path)).ok()?;
                 let json: Value = serde_json::from_slice(&text).ok()?;
                 let of = |key: &str| -> Vec<String> {

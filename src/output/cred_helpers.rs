@@ -16,10 +16,11 @@ use zeroize::Zeroizing;
 
 use super::{
     atomic_file::{self, Edit, Next},
-    docker_config::{malformed, parse, render, three_way},
+    docker_config::{render, three_way},
     location::Location,
 };
 use crate::{
+    consumer::docker::{malformed, parse},
     model::{
         outcome::Problem,
         output::{OutputKind, OutputSpec},

@@ -16,10 +16,13 @@ use super::{
     cred_helpers,
     file::{Change, Edited, Format},
 };
-use crate::model::{
-    outcome::Problem,
-    reason::Reason,
-    token::{Token, fingerprint},
+use crate::{
+    consumer::docker::{LeftTo, left_to, malformed, parse},
+    model::{
+        outcome::Problem,
+        reason::Reason,
+        token::{Token, fingerprint},
+    },
 };
 
 /// Credentials of other forms in an entry of ours: Docker would take them instead, or choke.
@@ -100,19 +103,20 @@ impl Format for Auths {
 
 /// What Docker would use for a host, by its own order.
 fn see(config: &Map<String, Value>, host: &str, token: &Token, path: &Path) -> Seen {
-    let word = |value: &Value| value.as_str().filter(|word| !word.is_empty()).map(str::to_owned);
-    let helper = config.get("credHelpers").and_then(|helpers| helpers.get(host)).and_then(word);
-    if helper.as_deref() == Some(cred_helpers::NAME) {
+    match left_to(config, host) {
         // Our own helper gives out the same token.
-        return Seen::Ours { expires: token.expires };
-    }
-    if let Some(helper) = helper {
-        let detail = format!("{}: credHelpers has {helper} for {host}", path.display());
-        return Seen::NotOurs(Problem::new(Reason::OutputShadowedByHelper, detail));
-    }
-    if let Some(store) = config.get("credsStore").and_then(word) {
-        let detail = format!("{}: credsStore is {store}", path.display());
-        return Seen::NotOurs(Problem::new(Reason::OutputShadowedByStore, detail));
+        Some(LeftTo::Helper(helper)) if helper == cred_helpers::NAME => {
+            return Seen::Ours { expires: token.expires };
+        }
+        Some(LeftTo::Helper(helper)) => {
+            let detail = format!("{}: credHelpers has {helper} for {host}", path.display());
+            return Seen::NotOurs(Problem::new(Reason::OutputShadowedByHelper, detail));
+        }
+        Some(LeftTo::Store(store)) => {
+            let detail = format!("{}: credsStore is {store}", path.display());
+            return Seen::NotOurs(Problem::new(Reason::OutputShadowedByStore, detail));
+        }
+        None => {}
     }
     let found = config.get("auths").and_then(|auths| auths.get(host)?.get("auth")?.as_str());
     if found == Some(token.secret.base64().expose_secret()) {
@@ -190,27 +194,6 @@ pub(super) fn render(config: &Map<String, Value>) -> serde_json::Result<Zeroizin
     let mut serializer = serde_json::Serializer::with_formatter(&mut *text, style);
     serde::Serialize::serialize(config, &mut serializer)?;
     Ok(text)
-}
-
-/// The file's object. An empty file is what Docker takes for an empty configuration.
-pub(super) fn parse(text: Option<&[u8]>, path: &Path) -> Result<Map<String, Value>, Problem> {
-    let text = text.unwrap_or_default();
-    if text.iter().all(u8::is_ascii_whitespace) {
-        return Ok(Map::new());
-    }
-    match serde_json::from_slice(text) {
-        Ok(Value::Object(config)) => Ok(config),
-        Ok(_) => Err(malformed(path, "it is no JSON object")),
-        // serde_json's words may quote the text, which may be a secret: only the place is told.
-        Err(error) => {
-            let place = format!("no JSON at line {}, column {}", error.line(), error.column());
-            Err(malformed(path, &place))
-        }
-    }
-}
-
-pub(super) fn malformed(path: &Path, why: &str) -> Problem {
-    Problem::new(Reason::OutputMalformed, format!("{}: {why}", path.display()))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! ECR (aliases) and for agents that may not call ECR, and it takes effect with a restart of the
 //! agent. `restart_command` does that, but only while no task is being placed.
 
-mod introspection;
+pub mod introspection;
 mod lines;
 
 use std::{

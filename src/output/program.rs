@@ -2,11 +2,14 @@
 //! told of it.
 
 use std::{
+    ffi::OsString,
     io::{Read, Write as _},
     os::unix::process::CommandExt as _,
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
+
+use zeroize::Zeroizing;
 
 use super::place::Owner;
 use crate::model::{outcome::Problem, reason::Reason};
@@ -33,11 +36,38 @@ impl Program<'_> {
     /// Runs it with this text on its standard input; what it said, or why it failed. It is killed
     /// with all its children when its time is over.
     pub fn run(&self, input: &[u8]) -> Result<String, Problem> {
+        let name = self.argv.first().map_or("", String::as_str);
+        let failed = |what: String| Problem::new(Reason::CommandFailed, what);
+        let ended = self.ask(input, None)?;
+        // What a child left behind may keep the pipes open: then what came so far counts.
+        let texts = [&ended.out, &ended.err].map(|said| self.redacted(said));
+        let words = texts.join(" ").split_whitespace().collect::<Vec<_>>().join(" ");
+        let colon = if words.is_empty() { "" } else { ": " };
+        match ended.status {
+            Some(status) if status.success() => Ok(words),
+            Some(status) => Err(failed(format!("{name}: {status}{colon}{words}"))),
+            None => {
+                let seconds = self.timeout.as_secs();
+                Err(failed(format!("{name}: not done within {seconds} s{colon}{words}")))
+            }
+        }
+    }
+
+    /// The same for those who must tell apart what it said where, and what may be a secret: both
+    /// streams as they came. With an `environment` it gets that one alone.
+    pub fn ask(
+        &self,
+        input: &[u8],
+        environment: Option<&[(String, OsString)]>,
+    ) -> Result<Ended, Problem> {
         let failed = |what: String| Problem::new(Reason::CommandFailed, what);
         let (name, arguments) =
             self.argv.split_first().ok_or_else(|| failed("there is no program".to_owned()))?;
         let mut command = Command::new(name);
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if let Some(environment) = environment {
+            command.env_clear().envs(environment.iter().map(|(key, value)| (key, value)));
+        }
         // Its own group, so that its children end with it.
         command.process_group(0);
         if let Some(owner) = self.owner {
@@ -50,7 +80,7 @@ impl Program<'_> {
             child.stderr.take().map(|pipe| listen(Box::new(pipe))),
         ];
         if let Some(mut pipe) = child.stdin.take() {
-            let input = zeroize::Zeroizing::new(input.to_vec());
+            let input = Zeroizing::new(input.to_vec());
             // A program that does not read must not hold us; one that ends early is no error.
             std::thread::spawn(move || drop(pipe.write_all(&input)));
         }
@@ -67,19 +97,8 @@ impl Program<'_> {
                 None => std::thread::sleep(TICK),
             }
         };
-        // What a child left behind may keep the pipes open: then what came so far counts.
-        let texts: Vec<String> =
-            said.into_iter().flatten().map(|said| self.redacted(&said.so_far())).collect();
-        let words = texts.join(" ").split_whitespace().collect::<Vec<_>>().join(" ");
-        let colon = if words.is_empty() { "" } else { ": " };
-        match status {
-            Some(status) if status.success() => Ok(words),
-            Some(status) => Err(failed(format!("{name}: {status}{colon}{words}"))),
-            None => {
-                let seconds = self.timeout.as_secs();
-                Err(failed(format!("{name}: not done within {seconds} s{colon}{words}")))
-            }
-        }
+        let [out, err] = said.map(|said| said.map(Said::so_far).unwrap_or_default());
+        Ok(Ended { status, out, err })
     }
 
     fn redacted(&self, text: &[u8]) -> String {
@@ -91,14 +110,25 @@ impl Program<'_> {
     }
 }
 
+/// What came of a program.
+#[derive(Debug)]
+pub struct Ended {
+    /// How it ended; none if its time was over.
+    pub status: Option<ExitStatus>,
+    /// What it said on standard output.
+    pub out: Zeroizing<Vec<u8>>,
+    /// What it said on standard error.
+    pub err: Zeroizing<Vec<u8>>,
+}
+
 /// What a pipe has brought.
 struct Said {
-    text: std::sync::Arc<std::sync::Mutex<Vec<u8>>>,
+    text: std::sync::Arc<std::sync::Mutex<Zeroizing<Vec<u8>>>>,
     reader: std::thread::JoinHandle<()>,
 }
 
 impl Said {
-    fn so_far(self) -> Vec<u8> {
+    fn so_far(self) -> Zeroizing<Vec<u8>> {
         let began = Instant::now();
         while !self.reader.is_finished() && began.elapsed() < Duration::from_millis(200) {
             std::thread::sleep(Duration::from_millis(1));
@@ -108,7 +138,7 @@ impl Said {
 }
 
 fn listen(mut pipe: Box<dyn Read + Send>) -> Said {
-    let text = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let text = std::sync::Arc::new(std::sync::Mutex::new(Zeroizing::new(Vec::new())));
     let heard = std::sync::Arc::clone(&text);
     let reader = std::thread::spawn(move || {
         let mut piece = [0; 4096];

@@ -11,14 +11,14 @@ use super::super::{
     atomic_file::Next,
     file::{Change, Edited, Format},
 };
-use crate::model::{
-    outcome::Problem,
-    reason::Reason,
-    token::{Token, fingerprint},
+use crate::{
+    consumer::containerd::HEADER,
+    model::{
+        outcome::Problem,
+        reason::Reason,
+        token::{Token, fingerprint},
+    },
 };
-
-/// Exactly so: containerd does not canonicalise the names of headers.
-const HEADER: &str = "Authorization";
 
 const MADE: &str =
     "# Made by ecr-warden, which removes this file when it has nothing to say here.\n";
