@@ -13,10 +13,8 @@ use super::{
 use crate::{
     helper::docker::NOT_FOUND,
     model::{outcome::Problem, reason::Reason, token::AuthorizationToken},
-    output::{
-        place::Owner,
-        program::{Ended, Program},
-    },
+    output::place::Owner,
+    output::program::{Ended, Program},
 };
 
 /// How long a program may take.
