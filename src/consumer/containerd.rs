@@ -28,6 +28,18 @@ pub fn names(host: &str) -> Vec<String> {
     }
 }
 
+/// Whether the CRI plugin runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Plugin {
+    /// It has settings and is not switched off.
+    Listed,
+    /// It has no settings: in a dump that means that it is not built in.
+    #[default]
+    Unlisted,
+    /// It is switched off.
+    Disabled,
+}
+
 /// What of the CRI plugin's configuration decides about credentials.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cri {
@@ -44,10 +56,8 @@ pub struct Cri {
     /// Hosts with a credential in `configs`; none where it is of another kind than user and
     /// password.
     pub configs: Vec<(String, Option<AuthorizationToken>)>,
-    /// The plugin is switched off.
-    pub disabled: bool,
-    /// The text has settings of the plugin; in a dump there are none where it is not built in.
-    pub listed: bool,
+    /// Whether the plugin runs at all.
+    pub plugin: Plugin,
 }
 
 impl Cri {
@@ -93,10 +103,13 @@ impl Cri {
                 .and_then(Item::as_table_like)
                 .map(credentials)
                 .unwrap_or_default(),
-            disabled: is_disabled(name)
-                || is_disabled("io.containerd.grpc.v1.cri")
-                || is_disabled("cri"),
-            listed: plugin.is_some(),
+            plugin: if [name, "io.containerd.grpc.v1.cri", "cri"].into_iter().any(is_disabled) {
+                Plugin::Disabled
+            } else if plugin.is_some() {
+                Plugin::Listed
+            } else {
+                Plugin::Unlisted
+            },
         })
     }
 
@@ -164,13 +177,24 @@ fn credentials(configs: &dyn TableLike) -> Vec<(String, Option<AuthorizationToke
     configs.iter().filter_map(|(host, config)| Some((host.to_owned(), read(config)?))).collect()
 }
 
+/// The Authorization header of an entry.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Header {
+    /// There is none.
+    None,
+    /// One Basic credential.
+    Basic(AuthorizationToken),
+    /// Something else, or several values.
+    Other,
+}
+
 /// One place that a `hosts.toml` sends containerd to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     /// Its host name.
     pub host: String,
-    /// What stands in the header: a credential, or `Some(None)` for one of another kind.
-    pub header: Option<Option<AuthorizationToken>>,
+    /// What stands in the header.
+    pub header: Header,
 }
 
 /// The places that containerd asks for a pull from `host`, in order: the `[host]` entries, then
@@ -223,15 +247,20 @@ fn pulls(table: &dyn TableLike) -> Result<bool, String> {
     Ok(words.is_empty() || (words.contains(&"pull") && words.contains(&"resolve")))
 }
 
-fn header(table: &dyn TableLike) -> Option<Option<AuthorizationToken>> {
-    let value = table.get("header")?.as_table_like()?.get(HEADER)?;
+fn header(table: &dyn TableLike) -> Header {
+    let headers = table.get("header").and_then(Item::as_table_like);
+    let Some(value) = headers.and_then(|headers| headers.get(HEADER)) else {
+        return Header::None;
+    };
     let text = match value.as_array() {
         Some(list) if list.len() == 1 => list.get(0).and_then(|one| one.as_str()),
         Some(_) => None,
         None => value.as_str(),
     };
     let basic = text.and_then(|text| text.strip_prefix("Basic "));
-    Some(basic.and_then(|basic| AuthorizationToken::new(basic.trim().to_owned().into()).ok()))
+    let token =
+        basic.and_then(|basic| AuthorizationToken::new(basic.trim().to_owned().into()).ok());
+    token.map_or(Header::Other, Header::Basic)
 }
 
 #[cfg(test)]
@@ -247,9 +276,9 @@ mod tests {
         Ok(found
             .iter()
             .map(|entry| match &entry.header {
-                None => entry.host.clone(),
-                Some(None) => format!("{} other", entry.host),
-                Some(Some(token)) => format!("{} {}", entry.host, token.user()),
+                Header::None => entry.host.clone(),
+                Header::Other => format!("{} other", entry.host),
+                Header::Basic(token) => format!("{} {}", entry.host, token.user()),
             })
             .collect())
     }

@@ -10,7 +10,7 @@ use super::{
     look::{Person, Tree},
 };
 use crate::{
-    consumer::containerd::{Cri, DEFAULT, FILE, entries, names},
+    consumer::containerd::{Cri, DEFAULT, FILE, Header, Plugin, entries, names},
     model::{outcome::Problem, reason::Reason},
     output::program::Program,
 };
@@ -81,15 +81,15 @@ fn look(tree: &Tree, folders: &[PathBuf], host: &str) -> Folders {
             continue;
         }
         match entry.header {
-            None => {
+            Header::None => {
                 found.open = true;
                 break;
             }
-            Some(Some(token)) => {
+            Header::Basic(token) => {
                 let from = format!("{shown}: the Authorization header");
                 found.steps.push(Step::new(from, Credential::Token(token)));
             }
-            Some(None) => {
+            Header::Other => {
                 let detail = format!("{shown}: the Authorization header is not one Basic value");
                 let trouble = Trouble::new(Problem::new(Reason::CredentialMalformed, detail)).fix(
                     "write it as Authorization = \"Basic TOKEN\", or let an [[output]] kind = \"containerd-hosts\" do it",
@@ -132,9 +132,13 @@ pub(super) fn cri(tree: &Tree, image: &Image, kubelet: Option<&Way>) -> Option<W
         _ => tree.text("/etc/containerd/config.toml"),
     };
     let parsed = Cri::of(&text);
-    if parsed.as_ref().is_some_and(|cri| {
-        cri.disabled || (asked.as_ref().is_some_and(Option::is_some) && !cri.listed)
-    }) {
+    let dumped = matches!(asked, Some(Some(_)));
+    let runs = |cri: &Cri| match cri.plugin {
+        Plugin::Listed => true,
+        Plugin::Unlisted => !dumped,
+        Plugin::Disabled => false,
+    };
+    if parsed.as_ref().is_some_and(|cri| !runs(cri)) {
         return None;
     }
     let own = names(&image.host).iter().any(|name| tree.is_folder(&Path::new(CERTS).join(name)));
@@ -156,7 +160,7 @@ pub(super) fn cri(tree: &Tree, image: &Image, kubelet: Option<&Way>) -> Option<W
         ));
         return Some(way);
     };
-    if !matches!(asked, Some(Some(_))) {
+    if !dumped {
         way.notes.push(format!("containerd's settings are taken from {} alone: `containerd config dump` could not be run", config.display()));
     }
     let folders: Vec<PathBuf> = cri.folders.iter().map(PathBuf::from).collect();
@@ -164,16 +168,10 @@ pub(super) fn cri(tree: &Tree, image: &Image, kubelet: Option<&Way>) -> Option<W
     way.notes.append(&mut found.notes);
     way.steps = found.steps;
     if cri.header {
-        let problem = cri.static_credential();
-        way.steps.insert(
-            0,
-            Step::bad(
-                cri.at.clone(),
-                problem.map(Trouble::new).unwrap_or_else(|| {
-                    Trouble::new(Problem::new(Reason::ContainerdStaticCredential, cri.at.clone()))
-                }),
-            ),
-        );
+        let problem = Problem::new(Reason::ContainerdStaticCredential, cri.at.clone());
+        let problem = cri.static_credential().unwrap_or(problem);
+        // Whatever else is sent, this goes with it.
+        way.steps = vec![Step::bad(cri.at, Trouble::new(problem))];
         return Some(way);
     }
     if !found.open {

@@ -73,7 +73,7 @@ pub(super) fn way(tree: &Tree, person: &Person, image: &Image) -> Option<Way> {
                 containers::pick(&config, &image.host, &image.repository, file)
             });
             match (&taken, found) {
-                (_, Ok(None)) => {}
+                (_, Ok(None)) | (Some(_), Err(_)) => {}
                 (None, found) => {
                     way.steps.push(step(tree, person, file, found));
                     taken = Some(file.clone());
@@ -83,7 +83,6 @@ pub(super) fn way(tree: &Tree, person: &Person, image: &Image) -> Option<Way> {
                     file.display(),
                     first.display()
                 )),
-                (Some(_), Err(_)) => {}
             }
         }
         if taken.is_some() {

@@ -52,7 +52,7 @@ pub(super) fn way(tree: &Tree, person: &Person, image: &Image) -> Option<Way> {
             let text = text.into_encoded_bytes();
             vec![step(tree, person, path, Ok(Some(&text)), &image.host)]
         }
-        None => steps(tree, person, &file, &[image.host.clone()]),
+        None => steps(tree, person, &file, std::slice::from_ref(&image.host)),
     };
     let name = Some(person.name.clone());
     Some(Way { consumers, user: name, steps: step, ..Way::default() })

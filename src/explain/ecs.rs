@@ -113,7 +113,7 @@ pub(super) fn way(tree: &Tree, image: &Image) -> Option<Way> {
             let renew = "renew it ([[output]] kind = \"ecs-config\" does) and restart the agent: systemctl restart ecs";
             way.steps.push(match data.token(&key) {
                 Some(token) => {
-                    let mut step = Step::new(from.clone(), Credential::Token(token));
+                    let mut step = Step::new(from, Credential::Token(token));
                     step.refused = Some(Trouble::new(Problem::new(Reason::CredentialExpired, String::new())).fix(renew));
                     step
                 }
@@ -191,4 +191,51 @@ fn inspect(docker: &Path, id: &str) -> std::io::Result<Inspected> {
     stream.set_read_timeout(Some(PATIENCE))?;
     let body = get(stream, &format!("/containers/{id}/json"))?;
     serde_json::from_str(&body).map_err(|error| std::io::Error::other(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        os::unix::net::UnixListener,
+    };
+
+    use super::*;
+
+    fn task() -> Task {
+        serde_json::from_str(
+            r#"{"Arn":"arn:aws:ecs:eu-west-1:1:task/c/1","DesiredStatus":"RUNNING","KnownStatus":"RUNNING","Family":"web","Version":"7","Containers":[{"DockerId":"abc123","DockerName":"ecs-web","Name":"app"},{"DockerId":"../x","Name":"odd"}]}"#,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn the_agent_names_the_tasks_and_docker_their_images() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("docker.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let asked = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 256];
+            let length = stream.read(&mut request).unwrap();
+            let answer = r#"{"Config":{"Image":"h.example/app:1"},"State":{"StartedAt":"2026-01-01T00:00:00.5Z"}}"#;
+            write!(stream, "HTTP/1.0 200 OK\r\n\r\n{answer}").unwrap();
+            String::from_utf8_lossy(&request[..length]).into_owned()
+        });
+        let found = examined(Ok(vec![task()]), &socket);
+        assert!(asked.join().unwrap().starts_with("GET /containers/abc123/json HTTP/1.0\r\n"));
+        assert_eq!(found.containers[0].image.as_deref(), Some("h.example/app:1"));
+        assert_eq!(found.containers[0].definition, "web:7");
+        assert_eq!(found.containers[0].execution_role, "not asked");
+        // An id that would lead elsewhere is not asked for.
+        assert_eq!(found.containers[1].image, None);
+        assert!(found.unseen.unwrap().contains("no container's id"));
+    }
+
+    #[test]
+    fn an_agent_that_does_not_answer_is_told_and_is_not_an_empty_host() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let found = examined(Err(refused), Path::new("/no"));
+        assert!(found.unseen.unwrap().contains("127.0.0.1:51678"));
+    }
 }

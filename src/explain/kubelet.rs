@@ -1,13 +1,13 @@
 //! The kubelet: its credential providers, then the files of Docker's form that it reads.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
     path::{Path, PathBuf},
 };
 
 use serde::Deserialize;
 use serde_json::json;
-use std::collections::BTreeMap;
 
 use super::{
     Credential, Image, Step, Trouble, Way, helper,
@@ -68,7 +68,6 @@ pub(super) fn way(tree: &Tree, root: &Person, image: &Image) -> Option<Way> {
         return None;
     }
     let mut way = Way { consumers: vec!["kubelet"], ..Way::default() };
-    way.notes.push("imagePullSecrets, which belong to pods, are not looked at".to_owned());
     let (config, folder) = flags(tree);
     let mut providers: Vec<(PathBuf, Provider)> = Vec::new();
     for file in config.iter().flat_map(|config| files(tree, config)) {
@@ -78,18 +77,16 @@ pub(super) fn way(tree: &Tree, root: &Person, image: &Image) -> Option<Way> {
         {
             Ok(read) => providers.extend(read.providers.into_iter().map(|one| (file.clone(), one))),
             Err(problem) => {
-                way.steps.push(Step::new(file.display().to_string(), unread(root, problem)))
+                way.steps.push(Step::new(file.display().to_string(), unread(root, problem)));
             }
         }
     }
     let wanted = format!("{}/{}", image.host, image.repository);
-    let mut matched = false;
     for (file, provider) in &providers {
         let Some(pattern) = provider.match_images.iter().find(|pattern| matches(pattern, &wanted))
         else {
             continue;
         };
-        matched = true;
         let from = format!("{}: provider {} ({pattern})", file.display(), provider.name);
         way.steps.push(Step::new(from, ask(tree, root, provider, folder.as_deref(), &wanted)));
     }
@@ -106,7 +103,7 @@ pub(super) fn way(tree: &Tree, root: &Person, image: &Image) -> Option<Way> {
                 .push(Step::new(format!("{}: {at}", file.display()), Credential::Token(token)));
         }
     }
-    if way.steps.is_empty() || (!matched && !providers.is_empty() && way.steps.is_empty()) {
+    if way.steps.is_empty() {
         let (from, detail) = match &config {
             None => {
                 ("no provider".to_owned(), format!("the kubelet is started without {CONFIG_FLAG}"))
@@ -132,6 +129,9 @@ pub(super) fn way(tree: &Tree, root: &Person, image: &Image) -> Option<Way> {
         };
         let problem = Problem::new(Reason::KubeletNoMatch, detail);
         way.steps.push(Step::bad(from, Trouble::new(problem).fix(fix)));
+    }
+    if !way.steps.iter().any(|step| matches!(step.credential, Credential::Token(_))) {
+        way.notes.push("imagePullSecrets, which belong to pods, are not looked at".to_owned());
     }
     Some(way)
 }

@@ -98,12 +98,14 @@ impl Report {
     pub fn table(&self) -> String {
         let mut text = String::new();
         let _ = writeln!(text, "{}", self.asked);
-        let _ = writeln!(text, "{} at {:.0}: {}\n", self.host, self.now, self.summary());
+        let time = self.now.strftime("%F %H:%M UTC");
+        let _ = writeln!(text, "{} at {time}: {}\n", self.host, self.summary());
         let rows: Vec<[String; 5]> =
             self.rows.iter().map(|(way, tried)| self.row(way, tried)).collect();
         if !rows.is_empty() {
             let head =
-                ["CONSUMER", "USER", "WORKS", "VALID UNTIL", "CREDENTIAL FROM"].map(str::to_owned);
+                ["CONSUMER", "USER", "WORKS", "VALID, BY ITS OWN WORDS (UTC)", "CREDENTIAL FROM"]
+                    .map(str::to_owned);
             let mut widths = [0; 5];
             for row in std::iter::once(&head).chain(&rows) {
                 for (width, cell) in widths.iter_mut().zip(row) {
@@ -115,6 +117,12 @@ impl Report {
                     row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
                 let _ = writeln!(text, "{}", cells.join("  ").trim_end());
             }
+        }
+        if self.rows.iter().any(|(_, tried)| tried.verdict.is_some()) {
+            let _ = writeln!(
+                text,
+                "WORKS: what the registry says of it at GET /v2/. Whether it may pull this repository is another question."
+            );
         }
         for (way, tried) in &self.rows {
             let problem = tried.verdict.as_ref().and_then(Verdict::problem);
@@ -185,7 +193,12 @@ impl Report {
             Some(Verdict::Unknown(_)) => "unknown",
         };
         let valid = match tried.valid {
-            Some((_, until)) => format!("{until:.0} ({})", distance(self.now, until)),
+            Some((from, until)) => {
+                let same = from.strftime("%F").to_string() == until.strftime("%F").to_string();
+                let until_shown = until.strftime(if same { "%H:%M" } else { "%m-%d %H:%M" });
+                let away = distance(self.now, until);
+                format!("{} to {until_shown} ({away})", from.strftime("%F %H:%M"))
+            }
             None => "-".to_owned(),
         };
         let user = way.user.clone().unwrap_or_else(|| "-".to_owned());
@@ -236,7 +249,7 @@ fn reason(problem: &Problem, remedy: Option<&str>) -> Value {
     })
 }
 
-/// How far away a time is: `in 11 h 3 min`, `2 d ago`.
+/// How far away the end is: `11 h 3 min left`, `dead for 2 d`.
 fn distance(now: Timestamp, then: Timestamp) -> String {
     let left = then.duration_since(now);
     let minutes = left.abs().as_mins();
@@ -247,5 +260,5 @@ fn distance(now: Timestamp, then: Timestamp) -> String {
         60..2880 => format!("{hours} h {} min", minutes % 60),
         _ => format!("{days} d"),
     };
-    if left > SignedDuration::ZERO { format!("in {span}") } else { format!("{span} ago") }
+    if left > SignedDuration::ZERO { format!("{span} left") } else { format!("dead for {span}") }
 }

@@ -6,7 +6,10 @@ use std::{
     time::SystemTime,
 };
 
-use crate::{consumer::containerd::Cri, model::outcome::Problem};
+use crate::{
+    consumer::containerd::{Cri, Plugin},
+    model::outcome::Problem,
+};
 
 /// What the last look came to, until containerd's own files change.
 #[derive(Default)]
@@ -52,6 +55,6 @@ fn dump(program: &Path) -> Option<String> {
 
 /// What in containerd's configuration makes its CRI plugin (the kubelet's way) ignore `folder`.
 pub(super) fn problem(dump: &str, folder: &Path) -> Option<Problem> {
-    let cri = Cri::of(dump).filter(|cri| cri.listed && !cri.disabled)?;
+    let cri = Cri::of(dump).filter(|cri| cri.plugin == Plugin::Listed)?;
     cri.ignores(folder).or_else(|| cri.static_credential())
 }
