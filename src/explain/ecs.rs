@@ -216,11 +216,14 @@ mod tests {
         let listener = UnixListener::bind(&socket).unwrap();
         let asked = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut request = [0; 256];
-            let length = stream.read(&mut request).unwrap();
+            // The request may come in pieces.
+            let (mut request, mut byte) = (Vec::new(), [0]);
+            while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+                request.push(byte[0]);
+            }
             let answer = r#"{"Config":{"Image":"h.example/app:1"},"State":{"StartedAt":"2026-01-01T00:00:00.5Z"}}"#;
             write!(stream, "HTTP/1.0 200 OK\r\n\r\n{answer}").unwrap();
-            String::from_utf8_lossy(&request[..length]).into_owned()
+            String::from_utf8(request).unwrap()
         });
         let found = examined(Ok(vec![task()]), &socket);
         assert!(asked.join().unwrap().starts_with("GET /containers/abc123/json HTTP/1.0\r\n"));
