@@ -50,10 +50,9 @@ impl Command {
         let Some(name) = &self.spec.owner else {
             return Ok(None);
         };
-        let prefix = if self.prefix.as_os_str().is_empty() { Path::new("/") } else { &self.prefix };
-        let user = accounts::user(prefix, name)?;
+        let user = accounts::user(&self.prefix, name)?;
         let gid = match &self.spec.group {
-            Some(group) => accounts::group(prefix, group)?,
+            Some(group) => accounts::group(&self.prefix, group)?,
             None => user.gid,
         };
         Ok(Some(Owner { uid: user.uid, gid }))

@@ -123,7 +123,8 @@ pub struct Host<'a> {
 
 /// The output of these settings.
 pub fn build(spec: &OutputSpec, host: &Host<'_>) -> Box<dyn Output> {
-    let prefix = host.prefix;
+    // An empty prefix is the root, not the folder that the process happens to be in.
+    let prefix = if host.prefix.as_os_str().is_empty() { Path::new("/") } else { host.prefix };
     let location = Location::new(spec, prefix);
     match spec.kind {
         OutputKind::DockerConfig => Box::new(FileOutput::new(location, Auths::Docker)),

@@ -108,19 +108,25 @@ impl Socket {
         Ok(true)
     }
 
-    /// Who may ask, by number.
-    fn access(&self) -> Result<Access, Problem> {
-        let mut access = Access::default();
+    /// Who may ask, by number, and who of those named does not exist: that shuts nobody else out.
+    fn access(&self) -> (Access, Vec<Problem>) {
+        let (mut access, mut unknown) = (Access::default(), Vec::new());
         access.uids.insert(0);
         access.uids.insert(rustix::process::geteuid().as_raw());
         for name in &self.spec.users {
-            access.uids.insert(accounts::user(&self.prefix, name)?.uid);
+            match accounts::user(&self.prefix, name) {
+                Ok(user) => drop(access.uids.insert(user.uid)),
+                Err(problem) => unknown.push(problem),
+            }
         }
         for name in &self.spec.groups {
-            access.gids.insert(accounts::group(&self.prefix, name)?);
+            match accounts::group(&self.prefix, name) {
+                Ok(group) => drop(access.gids.insert(group)),
+                Err(problem) => unknown.push(problem),
+            }
             access.uids.extend(accounts::members(&self.prefix, name));
         }
-        Ok(access)
+        (access, unknown)
     }
 
     /// Keeps the credentials, or removes the file that held the last of them. Whether it was
@@ -135,10 +141,11 @@ impl Socket {
         let hosts = entries.iter().map(|(host, token)| (host.clone(), credential(token)));
         let kept = Kept::new(&self.prefix, hosts.collect());
         let text = kept.render().map_err(failed)?;
-        let readers = match self.spec.groups.first() {
-            Some(group) => Readers::Group(accounts::group(&self.prefix, group)?),
-            None => Readers::Nobody,
-        };
+        // A group that does not exist was told of by `access`.
+        let group = self.spec.groups.first();
+        let readers = group
+            .and_then(|group| accounts::group(&self.prefix, group).ok())
+            .map_or(Readers::Nobody, Readers::Group);
         if let (Readers::Group(_), Some(folder)) = (readers, self.kept.parent()) {
             // To be walked through, not to be listed; everything else in it is 0600.
             open_folder(folder).map_err(failed)?;
@@ -190,7 +197,9 @@ impl Output for Socket {
     fn publish(&self, entries: &Entries, withdraw: &Ownership) -> Result<Published, Problem> {
         let mut published = Published::default();
         if let Some(desk) = &self.desk {
-            let before = desk.replace(self.access()?, entries);
+            let (access, unknown) = self.access();
+            published.warnings.extend(unknown);
+            let before = desk.replace(access, entries);
             if self.listen(desk)? {
                 published.notes.push(format!("listening on {}", self.spec.path.display()));
                 published.written = true;

@@ -12,7 +12,7 @@ use super::super::{
     file::{Change, Edited, Format},
 };
 use crate::{
-    consumer::ecs::{AuthData, DATA, Dialect, TYPE, value},
+    consumer::ecs::{AuthData, DATA, Dialect, TYPE, unquoted, value},
     model::{outcome::Problem, reason::Reason, token::Token},
 };
 
@@ -57,8 +57,10 @@ impl Parsed {
         let at =
             |lines: &[String], key: &str| lines.iter().rposition(|line| value(line, key).is_some());
         if self.auth.data.is_empty() {
-            // A type without data means nothing.
-            self.lines.retain(|line| value(line, DATA).is_none() && value(line, TYPE).is_none());
+            // The type that we put there goes too, and is the default anyway; any other is an
+            // administrator's.
+            let default = |line: &str| value(line, TYPE).map(unquoted) == Some("dockercfg");
+            self.lines.retain(|line| value(line, DATA).is_none() && !default(line));
             return self.lines.concat();
         }
         let quote = if self.auth.quoted { "'" } else { "" };

@@ -1,7 +1,6 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
-    path::Path,
 };
 
 use super::{super::tests::*, *};
@@ -58,6 +57,13 @@ fn the_docker_type_gets_user_and_password() {
 }
 
 #[test]
+fn an_administrators_type_stays_when_our_data_go() {
+    let (published, after) = round("ECS_ENGINE_AUTH_TYPE=docker\nECS_CLUSTER=blue\n");
+    assert!(published.contains("\"username\":\"AWS\""), "{published}");
+    assert_eq!(after, "ECS_ENGINE_AUTH_TYPE=docker\nECS_CLUSTER=blue\n");
+}
+
+#[test]
 fn data_that_is_not_understood_is_left_alone() {
     let root = tempfile::tempdir().unwrap();
     let text = "ECS_ENGINE_AUTH_DATA={\"secret\n";
@@ -92,5 +98,4 @@ fn the_agent_is_not_restarted_while_a_task_is_being_placed() {
     assert_eq!(introspection::placing(idle).unwrap(), None);
     assert!(introspection::placing(agent("HTTP/1.0 500 Oops\r\n\r\n")).is_err());
     assert!(introspection::placing(agent("what")).is_err());
-    let _ = Path::new("");
 }

@@ -91,6 +91,26 @@ async fn whoever_may_gets_the_token_and_everybody_else_the_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_does_not_exist_shuts_nobody_else_out() {
+    let stage = Stage::new();
+    let mut spec = spec(OutputKind::Socket, stage.socket().to_str().unwrap());
+    spec.users = vec!["nobody-of-this-name".into(), "root".into()];
+    spec.groups = vec!["no-group-of-this-name".into()];
+    let kept_in = stage.root.path().join("state");
+    let desk = Some(Arc::clone(&stage.watcher) as Arc<dyn DeskWatcher>);
+    // No prefix is the root, whatever the working directory is.
+    let output = build(&spec, &Host { prefix: Path::new(""), state: &kept_in, desk });
+    aside(move || {
+        let published = output.publish(&entries("p"), &Ownership::new()).unwrap();
+        let told: Vec<&str> = published.warnings.iter().map(|one| one.detail.as_str()).collect();
+        assert_eq!(told, ["user nobody-of-this-name", "group no-group-of-this-name"]);
+        assert!(matches!(stage.ask(&Request::Get(HOST.into())), Reply::Credential(_)));
+        assert!(Kept::read(&kept_in.join("helper.json")).is_ok());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_withdrawn_credential_is_neither_given_nor_kept() {
     let stage = Stage::new();
     let output: Arc<dyn Output> = Arc::from(stage.output());
