@@ -527,3 +527,18 @@ fn no_secret_is_told() {
         }
     }
 }
+
+#[test]
+fn a_containerd_setting_that_hides_nothing_is_not_complained_of() {
+    let host = Host::new();
+    host.kubelet(&host.token(), &host.registry);
+    host.program("/usr/bin/containerd", "");
+    // What 2.2 and later say by themselves: the transfer service takes the list for one folder.
+    host.file("/etc/containerd/config.toml", "version = 3\n[plugins.\"io.containerd.cri.v1.images\"]\nuse_local_image_pull = false\n[plugins.\"io.containerd.cri.v1.images\".registry]\nconfig_path = \"/etc/containerd/certs.d:/etc/docker/certs.d\"\n");
+    let answer = host.explain();
+    answer.works("containerd CRI", &[]);
+    assert!(!answer.table.contains("it comes here only after"), "{}", answer.table);
+    // With a header in one of them it matters.
+    host.file(&format!("{}/hosts.toml", host.folder()), &host.header(&host.token()));
+    host.explain().works("containerd CRI", &["it comes here only after", "[containerd_path_list]"]);
+}

@@ -125,7 +125,8 @@ pub(super) fn cri(tree: &Tree, image: &Image, kubelet: Option<&Way>) -> Option<W
     if program.is_none() && !tree.exists(config) {
         return None;
     }
-    let asked = program.filter(|_| tree.is_here()).map(|program| dump(&program));
+    let asked =
+        program.filter(|_| tree.is_here()).map(|program| dump(&program, tree.exists(config)));
     let text = match &asked {
         Some(Some(text)) => text.clone(),
         // Another root's containerd can't be run from here: its file has to do.
@@ -177,6 +178,7 @@ pub(super) fn cri(tree: &Tree, image: &Image, kubelet: Option<&Way>) -> Option<W
     if !found.open {
         return Some(way);
     }
+    let has_header = !way.steps.is_empty();
     // Behind the headers come the credentials of the call, else those of the configuration.
     let sent = kubelet.map(|kubelet| kubelet.steps.clone()).unwrap_or_default();
     let nothing = sent.iter().all(|step| matches!(step.credential, Credential::Bad(_)));
@@ -200,14 +202,17 @@ pub(super) fn cri(tree: &Tree, image: &Image, kubelet: Option<&Way>) -> Option<W
         });
     }
     // Why the header that should be there is not.
-    let ignored = (own && !folders.iter().any(|folder| folder == Path::new(CERTS))
-        || cri.list_is_one)
-        .then(|| cri.ignores(Path::new(CERTS)))
-        .flatten()
-        .map(|problem| {
-            Trouble::new(problem)
-                .fix(format!("set config_path = \"{CERTS}\" there and restart containerd"))
-        });
+    let ignored = (own
+        && !has_header
+        && (cri.list_is_one || !folders.iter().any(|one| one == Path::new(CERTS))))
+    .then(|| cri.ignores(Path::new(CERTS)))
+    .flatten()
+    .map(|problem| {
+        Trouble::new(problem).fix(format!(
+            "set config_path = \"{CERTS}\" in {} and restart containerd",
+            config.display()
+        ))
+    });
     let why = found.problem.or(ignored);
     if let Some(trouble) = why {
         let from = if cri.folders.is_empty() {
@@ -227,8 +232,10 @@ pub(super) fn cri(tree: &Tree, image: &Image, kubelet: Option<&Way>) -> Option<W
     Some(way)
 }
 
-fn dump(program: &Path) -> Option<String> {
-    let argv = [program.display().to_string(), "config".to_owned(), "dump".to_owned()];
+/// The settings in force; of a containerd without a file, its defaults.
+fn dump(program: &Path, has_file: bool) -> Option<String> {
+    let what = if has_file { "dump" } else { "default" };
+    let argv = [program.display().to_string(), "config".to_owned(), what.to_owned()];
     let program =
         Program { argv: &argv, owner: None, timeout: Duration::from_secs(10), secrets: &[] };
     let ended = program.ask(b"", None).ok()?;

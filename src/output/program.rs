@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 use super::place::Owner;
 use crate::model::{outcome::Problem, reason::Reason};
 
-/// What a program says beyond this is not read.
-const LONGEST: u64 = 16 * 1024;
+/// What a program says beyond this is not kept; `containerd config dump` is some 20 KiB.
+const LONGEST: u64 = 256 * 1024;
 
 /// How often it is asked whether it has ended.
 const TICK: Duration = Duration::from_millis(10);
