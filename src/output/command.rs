@@ -150,6 +150,14 @@ mod tests {
     }
 
     #[test]
+    fn a_talkative_program_does_not_flood_the_log() {
+        let output = output("cat >/dev/null; head -c 200000 /dev/zero | tr '\\0' x; exit 3");
+        let problem = output.publish(&entries("a-password"), &Ownership::new()).unwrap_err();
+        assert!(problem.detail.contains("exit status: 3: xxx"), "{:.80}", problem.detail);
+        assert!(problem.detail.len() < 5000, "{}", problem.detail.len());
+    }
+
+    #[test]
     fn a_failure_is_named_without_the_secret_and_tried_again() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("fine");

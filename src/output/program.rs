@@ -17,6 +17,9 @@ use crate::model::{outcome::Problem, reason::Reason};
 /// What a program says beyond this is not kept; `containerd config dump` is some 20 KiB.
 const LONGEST: u64 = 256 * 1024;
 
+/// Of that, so many characters come into the log and the status.
+const LONGEST_TOLD: usize = 4 * 1024;
+
 /// How often it is asked whether it has ended.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -42,6 +45,7 @@ impl Program<'_> {
         // What a child left behind may keep the pipes open: then what came so far counts.
         let texts = [&ended.out, &ended.err].map(|said| self.redacted(said));
         let words = texts.join(" ").split_whitespace().collect::<Vec<_>>().join(" ");
+        let words: String = words.chars().take(LONGEST_TOLD).collect();
         let colon = if words.is_empty() { "" } else { ": " };
         match ended.status {
             Some(status) if status.success() => Ok(words),
