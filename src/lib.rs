@@ -26,6 +26,8 @@ pub mod observe;
 pub mod oci;
 /// Where tokens are published.
 pub mod output;
+/// Test pulls and their diagnosis.
+pub mod probe;
 /// AWS and a registry on loopback.
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

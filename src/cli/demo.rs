@@ -60,6 +60,7 @@ pub fn serve(args: &SandboxArgs, out: &mut dyn Write) -> io::Result<u8> {
         hosts: args.host.clone(),
         token_life: args.token_life,
         ca_file: args.ca_file.clone(),
+        certificate: sandbox::Certificate::default(),
     };
     runtime()?.block_on(async {
         let sandbox = sandbox::start(&options).await?;
@@ -97,6 +98,7 @@ fn show(args: &DemoArgs, folder: &Path, out: &mut dyn Write) -> io::Result<u8> {
         hosts: vec![HOST.to_owned()],
         token_life: args.token_life,
         ca_file: folder.join("ca.pem"),
+        certificate: sandbox::Certificate::default(),
     };
     let sandbox = runtime.block_on(sandbox::start(&options))?;
     let registry = format!("{HOST}:{}", sandbox.registry.port());

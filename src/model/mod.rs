@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod host_id;
 pub mod identity;
+pub mod image;
 pub mod outcome;
 pub mod output;
 pub mod principal;

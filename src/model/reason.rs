@@ -117,6 +117,55 @@ reasons! {
     EcsAgentNotRestarted "ecs_agent_not_restarted" "the ECS agent started before its file was written, and goes by what it read then" "restart the agent: systemctl restart ecs";
     NoConsumer "no_consumer" "no consumer of registries was found on this host" "run this on the host itself, or set host_prefix in [daemon] to where its root is mounted";
 
+    // test pulls: the way there
+    NameNotFound "name_not_found" "the resolver says that there is no such host" "look for a typo in account, region or suffix of the host name; an alias needs its DNS record";
+    ResolverFailing "resolver_failing" "the resolver fails or does not answer" "check /etc/resolv.conf, the path to the resolver and the VPC's enableDnsSupport: other names fail as well";
+    ConnectionRefused "connection_refused" "the connection was refused or reset" "look for a host firewall, a network ACL or a security group that rejects, and whether the name resolves to the right address";
+    ConnectionTimeout "connection_timeout" "nothing came back to the attempt to connect" "open the way: a NAT route or the VPC endpoint ecr.dkr, and port 443 from this host in the endpoint's security group";
+    PublicAddressUnreachable "public_address_unreachable" "the name resolves to a public address that can't be reached from here" "turn on private DNS for the VPC endpoints ecr.dkr and ecr.api, or give the subnet a route to the internet";
+    ConnectionBroken "connection_broken" "the connection broke off in the middle of a request" "look for a proxy, firewall or load balancer on the way that cuts connections; it is tried again";
+    TlsExpired "tls_expired" "the server's certificate has expired" "check this host's clock first; if it is right, whoever runs the server or the intercepting proxy must renew the certificate";
+    TlsNotYetValid "tls_not_yet_valid" "the server's certificate is not valid yet" "set this host's clock; if it is right, the certificate of an intercepting proxy is too new";
+    TlsWrongName "tls_wrong_name" "the server's certificate is for another name" "something else answers there: check DNS for the host name, and that an alias has a certificate of its own";
+    TlsHandshakeFailed "tls_handshake_failed" "the TLS handshake failed" "look for something that is no TLS server on that port, or a middlebox that cuts handshakes";
+    RedirectUnusable "redirect_unusable" "the registry sends its clients somewhere that is not followed" "look at the proxy or mirror in front of the registry: layers must come over https, without credentials in the URL";
+
+    // test pulls: credential and permissions
+    CredentialMissing "credential_missing" "the registry got no credential that it could read" "see why there is no token (`ecr-warden status`), and where the engine looks for its credential";
+    TokenWrongRegion "token_wrong_region" "the token was minted in another region than the registry's" "configure the registry with its own region: a token is good in one region only";
+    TokenPrincipalGone "token_principal_gone" "the principal behind the token is gone" "the role was deleted and created again, or its session ended: mint a new token (`ecr-warden refresh`)";
+    ApiEndpointMissing "api_endpoint_missing" "the registry can be reached, but the API that gives tokens can't" "create the VPC endpoint ecr.api beside ecr.dkr, with private DNS and port 443 open to this host";
+    IdentityPolicy "identity_policy" "the identity's own policy does not allow the call" "allow the action on the repository's ARN in the secondary account, in the policy of the role that pulls";
+    ResourcePolicyOrRepository "resource_policy_or_repository" "the repository grants nothing to this principal, or does not exist" "grant the action in the primary account's repository policy, and check that the repository exists: across accounts the two look alike";
+    ExplicitDeny "explicit_deny" "a policy denies the call explicitly" "find the deny in the kind of policy that the detail names; no further allow can lift it";
+    OrganizationPolicy "organization_policy" "the organization's policy blocks the call" "ask the organization's administrators: the service control policy allows neither this region nor this call";
+    VpcEndpointPolicy "vpc_endpoint_policy" "the VPC endpoint's policy does not let the call through" "allow the principal and the repository in the policies of the endpoints ecr.dkr and ecr.api";
+    PartialGrant "partial_grant" "the manifest may be read, but not the layers" "add ecr:GetDownloadUrlForLayer beside ecr:BatchGetImage in the same policy";
+    AccessDenied "access_denied" "the registry denies the call and does not say by which policy" "check the repository policy, the identity's policy, endpoint policies and service control policies, in this order";
+
+    // test pulls: the image
+    RepositoryMissing "repository_missing" "there is no such repository" "create it, or correct the name: it is the part behind the host, not the whole URI; a pull-through cache needs ecr:CreateRepository";
+    ImageMissing "image_missing" "there is no image of that tag or digest" "look whether a lifecycle rule or somebody deleted or archived it (CloudTrail: PolicyExecutionEvent, BatchDeleteImage), or push it; a pull-through cache needs ecr:BatchImportUpstreamImage";
+    ImageArchived "image_archived" "the image is archived" "restore it: that takes up to 20 minutes; then exempt it from the lifecycle rule that archived it";
+    IndexChildMissing "index_child_missing" "the index names an image for this platform that is gone" "push the image again: a lifecycle rule removed the child, or the push was not complete";
+    PlatformMissing "platform_missing" "there is no image for this host's platform" "build and push the image for the platform that the detail names";
+    ImageUnsupported "image_unsupported" "the image is of a kind that engines don't pull" "build it again with one current format: schema 1, unknown media types and layers that don't match their configuration are refused";
+    ReferenceInvalid "reference_invalid" "the registry finds the reference invalid" "correct repository, tag or digest: a + in a tag is not allowed, for one";
+    ManifestUnreadable "manifest_unreadable" "something answered that is no registry" "look for a captive portal or a proxy's own page: the detail shows what came";
+    LayerMissing "layer_missing" "the registry does not have a layer of the image" "push the image again: the push was not complete, or the layer was cleaned up";
+    KmsKeyUnusable "kms_key_unusable" "the repository's KMS key can't be used" "enable the key, cancel its deletion, and restore ECR's grant on it, in the primary account";
+    UpstreamFailing "upstream_failing" "the pull-through cache can't get the image from upstream" "check the upstream's credentials in Secrets Manager, its rate limits, and that it is reachable";
+
+    // test pulls: the layers
+    StorageDenied "storage_denied" "the registry lets the image through, but its storage denies the layers" "allow s3:GetObject on arn:aws:s3:::prod-REGION-starport-layer-bucket/* in the policy of the VPC endpoint for S3";
+    StorageUnreachable "storage_unreachable" "the registry can be reached, but the storage with the layers can't" "add the S3 gateway endpoint to this subnet's route table, and let the security group out to its prefix list";
+    StorageUrlExpired "storage_url_expired" "the storage says that the signed URL has expired" "check this host's clock and a proxy that caches redirects: each pull gets a fresh URL";
+    StorageRejected "storage_rejected" "the storage rejects the request" "read its words in the detail; a proxy that adds an Authorization header is a usual suspect";
+    DigestMismatch "digest_mismatch" "the bytes are not those that were asked for" "look for a proxy or cache on the way that changes or mixes up content, and bypass it";
+    BodyTruncated "body_truncated" "the answer ended too early" "look for a proxy with a size limit or a full disk, and for connections that are cut";
+    TransferStalled "transfer_stalled" "bytes stopped coming" "look at path MTU and idle timeouts of NAT and firewalls on the way to the host that the detail names";
+    ProbeDeadline "probe_deadline" "the test pull did not end in its time" "see the phase in the detail; a slow way needs a longer timeout or a shallower depth";
+
     // the daemon itself
     JobTimeout "job_timeout" "the job did not finish within its deadline" "see what it waits for: network or filesystem; it is tried again";
     JobPanicked "job_panicked" "the job ran into a defect" "report the log line; other jobs are not affected and it is tried again";

@@ -1,66 +1,62 @@
-//! `GET /v2/`: one connection made by hand, so that the stage of a failure is known.
+//! The client: what is trusted, which proxy, how long is waited; and the trial of a token at
+//! `GET /v2/`.
 
-use std::{
-    future::Future,
-    path::{Path, PathBuf},
-    pin::Pin,
-    sync::OnceLock,
-    time::Duration,
-};
+use std::{future::Future, path::Path, pin::Pin, sync::Arc};
 
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::Full;
 use hyper::{
-    Request, StatusCode, Uri,
-    body::{Bytes, Incoming},
+    Request, StatusCode,
+    body::Bytes,
     header::{AUTHORIZATION, HOST, HeaderValue, USER_AGENT},
 };
-use hyper_util::{client::proxy::matcher::Matcher, rt::TokioIo};
-use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpStream, lookup_host},
-    time::timeout,
-};
-use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
     Acceptance, TokenCheck,
     challenge::Bearer,
-    error::{self, Failure},
+    connect::{Connector, Patience, Way},
+    error::{self, Broken, Failure},
+    fetch::{AGENT, Fetch, LONGEST_REFUSAL},
+    origin::Origin,
+    session::Session,
+    trace::Record,
 };
-use crate::{
-    model::{outcome::Problem, reason::Reason, token::AuthorizationToken},
-    trust,
-};
+use crate::model::{outcome::Problem, reason::Reason, token::AuthorizationToken};
 
-const RESOLVE: u64 = 5;
-const CONNECT: u64 = 5;
-const HANDSHAKE: u64 = 5;
-const ANSWER: u64 = 10;
-
-/// The longest refusal that is read.
-const LONGEST: usize = 64 * 1024;
-
-/// An answer, as far as it matters here.
+/// An answer, as far as it matters to the trial of a token.
 struct Heard {
     status: StatusCode,
     bearer: Option<Bearer>,
     body: Vec<u8>,
 }
 
-/// Tries tokens over HTTPS.
+/// Talks to registries over HTTPS.
 pub struct Client {
-    ca_file: Option<PathBuf>,
-    proxy: Option<SecretString>,
-    tls: OnceLock<Result<TlsConnector, Problem>>,
+    connector: Connector,
 }
 
 impl Client {
     /// Trusts the system's authorities and those of `ca_file`; goes through `proxy`, else
-    /// HTTPS_PROXY, and NO_PROXY counts for both. Nothing is loaded before the first check.
+    /// HTTPS_PROXY, and NO_PROXY counts for both. Nothing is loaded before the first request.
     pub fn new(ca_file: Option<&Path>, proxy: Option<&SecretString>) -> Self {
-        Self { ca_file: ca_file.map(Path::to_owned), proxy: proxy.cloned(), tls: OnceLock::new() }
+        Self { connector: Connector::new(ca_file, proxy) }
+    }
+
+    /// The same with another patience.
+    #[must_use]
+    pub fn patient(mut self, patience: Patience) -> Self {
+        self.connector.patience = patience;
+        self
+    }
+
+    /// A conversation with the registry `host`, noted in `record`.
+    pub fn fetch<'a>(
+        &'a self,
+        host: &str,
+        credential: Option<&'a AuthorizationToken>,
+        record: Arc<Record>,
+    ) -> Fetch<'a> {
+        Fetch::new(&self.connector, host, credential, record)
     }
 
     async fn ask(
@@ -69,75 +65,27 @@ impl Client {
         path: &str,
         token: &AuthorizationToken,
     ) -> Result<Heard, Failure> {
+        let other = |words: String| Failure::Exchange { why: Broken::Other, words };
         let mut value = HeaderValue::from_str(&format!("Basic {}", token.base64().expose_secret()))
-            .map_err(|_| Failure::Exchange("the token is no header value".to_owned()))?;
+            .map_err(|_| other("the token is no header value".to_owned()))?;
         value.set_sensitive(true);
         let request = Request::get(path)
             .header(HOST, host)
-            .header(USER_AGENT, concat!("ecr-warden/", env!("CARGO_PKG_VERSION")))
+            .header(USER_AGENT, AGENT)
             .header(AUTHORIZATION, value)
-            .body(Empty::<Bytes>::new())
-            .map_err(|error| Failure::Exchange(error.to_string()))?;
-        let stream = self.connect(host).await?;
-        within("answer", ANSWER, async {
-            let (mut sender, connection) =
-                hyper::client::conn::http1::handshake(TokioIo::new(stream))
-                    .await
-                    .map_err(|error| Failure::Exchange(error.to_string()))?;
-            let exchange = async {
-                let answer = sender.send_request(request).await?;
-                let (status, bearer) = (answer.status(), Bearer::of(answer.headers()));
-                let body = body(answer.into_body()).await;
-                Ok::<_, hyper::Error>(Heard { status, bearer, body })
-            };
-            tokio::pin!(exchange);
-            tokio::select! {
-                answer = &mut exchange => answer,
-                ended = connection => match ended {
-                    // The connection is done; what it brought is at hand.
-                    Ok(()) => exchange.await,
-                    Err(error) => Err(error),
-                },
+            .body(Full::<Bytes>::default())
+            .map_err(|error| other(error.to_string()))?;
+        let mut session = Session::new(&self.connector);
+        let answer = session.send(&Origin::of(host), request, &mut Way::default()).await?;
+        let mut body = Vec::new();
+        // A body that breaks off is one that ends there.
+        while let Ok(Some(chunk)) = session.chunk().await {
+            body.extend_from_slice(&chunk);
+            if body.len() > LONGEST_REFUSAL {
+                break;
             }
-            .map_err(|error| Failure::Exchange(error.to_string()))
-        })
-        .await
-    }
-
-    async fn connect(&self, host: &str) -> Result<TlsStream<TcpStream>, Failure> {
-        let (name, port) = match host.rsplit_once(':') {
-            Some((name, port)) => (name, port.parse().unwrap_or(443)),
-            None => (host, 443),
-        };
-        let tls =
-            self.tls.get_or_init(|| trust::client(self.ca_file.as_deref()).map(TlsConnector::from));
-        let tls = tls.as_ref().map_err(|problem| Failure::Trust(problem.clone()))?;
-        let stream = match self.proxy_for(name, port) {
-            Some(proxy) => tunnel(&proxy, name, port).await?,
-            None => tcp(name, port).await?,
-        };
-        let server = ServerName::try_from(name.to_owned())
-            .map_err(|error| Failure::Tls(error.to_string()))?;
-        within("TLS handshake", HANDSHAKE, async {
-            tls.connect(server, stream).await.map_err(|error| Failure::Tls(error::words(&error)))
-        })
-        .await
-    }
-
-    fn proxy_for(
-        &self,
-        name: &str,
-        port: u16,
-    ) -> Option<hyper_util::client::proxy::matcher::Intercept> {
-        let target: Uri = format!("https://{name}:{port}/").parse().ok()?;
-        let matcher = match &self.proxy {
-            Some(proxy) => {
-                let no = std::env::var("no_proxy").or_else(|_| std::env::var("NO_PROXY"));
-                Matcher::builder().https(proxy.expose_secret()).no(no.unwrap_or_default()).build()
-            }
-            None => Matcher::from_env(),
-        };
-        matcher.intercept(&target)
+        }
+        Ok(Heard { status: answer.status(), bearer: Bearer::of(answer.headers()), body })
     }
 }
 
@@ -182,88 +130,6 @@ fn verdict(host: &str, status: StatusCode, body: &[u8]) -> Acceptance {
         400 | 401 | 403 => Acceptance::Refused(Problem::new(Reason::TokenRefused, detail())),
         _ => Acceptance::Unknown(Problem::new(Reason::RegistryUnhealthy, detail())),
     }
-}
-
-async fn tcp(name: &str, port: u16) -> Result<TcpStream, Failure> {
-    let addresses: Vec<_> = within("name resolution", RESOLVE, async {
-        let found = lookup_host((name, port)).await;
-        found.map(Iterator::collect).map_err(|error| Failure::Resolve(error::words(&error)))
-    })
-    .await?;
-    let mut last = Failure::Resolve("there is no address".to_owned());
-    for address in addresses {
-        let tried = within("connect", CONNECT, async {
-            TcpStream::connect(address)
-                .await
-                .map_err(|error| Failure::Connect(format!("{address}: {}", error::words(&error))))
-        });
-        match tried.await {
-            Ok(stream) => return Ok(stream),
-            Err(failure) => last = failure,
-        }
-    }
-    Err(last)
-}
-
-/// CONNECT through a proxy (RFC 9110, section 9.3.6). The registry's credential never goes there.
-async fn tunnel(
-    proxy: &hyper_util::client::proxy::matcher::Intercept,
-    name: &str,
-    port: u16,
-) -> Result<TcpStream, Failure> {
-    let address = proxy.uri();
-    let proxy_name = address.host().unwrap_or_default().to_owned();
-    let mut stream =
-        tcp(&proxy_name, address.port_u16().unwrap_or(80)).await.map_err(|failure| {
-            Failure::Proxy(format!("nothing, {proxy_name} can't be reached: {failure}"))
-        })?;
-    let mut request =
-        format!("CONNECT {name}:{port} HTTP/1.1\r\nHost: {name}:{port}\r\n").into_bytes();
-    if let Some(credentials) = proxy.basic_auth() {
-        request.extend_from_slice(b"Proxy-Authorization: ");
-        request.extend_from_slice(credentials.as_bytes());
-        request.extend_from_slice(b"\r\n");
-    }
-    request.extend_from_slice(b"\r\n");
-    within("proxy", CONNECT, async {
-        let broken = |error: std::io::Error| Failure::Proxy(error::words(&error));
-        stream.write_all(&request).await.map_err(broken)?;
-        let mut answer = Vec::new();
-        while !answer.ends_with(b"\r\n\r\n") && answer.len() < 8192 {
-            match stream.read_u8().await {
-                Ok(byte) => answer.push(byte),
-                Err(error) => return Err(broken(error)),
-            }
-        }
-        let line = String::from_utf8_lossy(&answer);
-        let line = line.lines().next().unwrap_or_default().to_owned();
-        if line.split(' ').nth(1).is_some_and(|status| status.starts_with('2')) {
-            Ok(stream)
-        } else {
-            Err(Failure::Proxy(line))
-        }
-    })
-    .await
-}
-
-/// The body as far as it is of interest; a body that breaks off is one that ends there.
-async fn body(body: Incoming) -> Vec<u8> {
-    let mut body = Limited::new(body, LONGEST);
-    let mut read = Vec::new();
-    while let Some(Ok(frame)) = body.frame().await {
-        if let Some(data) = frame.data_ref() {
-            read.extend_from_slice(data);
-        }
-    }
-    read
-}
-
-async fn within<T>(
-    stage: &'static str,
-    seconds: u64,
-    what: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    timeout(Duration::from_secs(seconds), what).await.unwrap_or(Err(Failure::Slow(stage, seconds)))
 }
 
 #[cfg(test)]

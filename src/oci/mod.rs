@@ -1,8 +1,15 @@
-//! The registry's HTTP.
+//! The registry's HTTP: thin, one connection by hand for each hop, a typed failure for each await.
 
 mod challenge;
 pub mod client;
-mod error;
+pub mod connect;
+pub mod error;
+pub mod fetch;
+pub mod manifest;
+pub mod origin;
+pub mod phases;
+mod session;
+pub mod trace;
 
 use std::{future::Future, pin::Pin};
 

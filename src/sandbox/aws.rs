@@ -11,7 +11,10 @@ use hyper::{
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::world::{ACCOUNT, Fault, World};
+use super::{
+    refusals,
+    world::{ACCOUNT, Fault, World},
+};
 
 type Answer = Response<Full<Bytes>>;
 
@@ -158,7 +161,7 @@ fn sts(body: &Bytes, world: &World) -> Answer {
     }
 }
 
-/// `POST /_sandbox/faults` with a JSON list, `/_sandbox/expire`, `/_sandbox/forget`; `GET
+/// `POST /_sandbox/faults` and `/_sandbox/refusals` with a JSON list, `/_sandbox/expire`, `/_sandbox/forget`; `GET
 /// /_sandbox/calls`.
 fn control(path: &str, body: &Bytes, world: &World) -> Answer {
     match path {
@@ -171,6 +174,15 @@ fn control(path: &str, body: &Bytes, world: &World) -> Answer {
                 json_answer(StatusCode::BAD_REQUEST, &json!({ "error": error.to_string() }))
             }
         },
+        "/_sandbox/refusals" => {
+            let names: Vec<String> = serde_json::from_slice(body).unwrap_or_default();
+            let unknown = names.iter().find(|name| refusals::named(name, "").is_none());
+            if let Some(unknown) = unknown {
+                return json_answer(StatusCode::BAD_REQUEST, &json!({ "unknown": unknown }));
+            }
+            world.set_refusals(names);
+            json_answer(StatusCode::OK, &json!({}))
+        }
         "/_sandbox/expire" | "/_sandbox/forget" => {
             world.end_tokens(path.ends_with("forget"));
             json_answer(StatusCode::OK, &json!({}))

@@ -4,7 +4,9 @@
 
 mod aws;
 mod image;
+mod refusals;
 mod registry;
+mod storage;
 mod world;
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -33,6 +35,22 @@ pub struct Options {
     pub token_life: Duration,
     /// Where the certificate of the registry's authority is written, PEM.
     pub ca_file: PathBuf,
+    /// What is the matter with the registry's certificate.
+    pub certificate: Certificate,
+}
+
+/// A certificate as it should be, or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Certificate {
+    /// As it should be.
+    #[default]
+    Good,
+    /// Past its time.
+    Expired,
+    /// Before its time.
+    NotYetValid,
+    /// For somebody else.
+    WrongName,
 }
 
 /// A running sandbox. It ends with the runtime.
@@ -46,15 +64,18 @@ pub struct Sandbox {
 
 /// Starts it.
 pub async fn start(options: &Options) -> io::Result<Sandbox> {
+    let tls = certificate(options)?;
+    let storage = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
     let world = Arc::new(World::new(
         options.token_life,
         options.hosts.first().cloned().unwrap_or_default(),
+        storage.local_addr()?.to_string(),
     ));
-    let tls = certificate(options)?;
     let aws = TcpListener::bind(options.aws).await?;
     let registry = TcpListener::bind(options.registry).await?;
     let sandbox = Sandbox { aws: aws.local_addr()?, registry: registry.local_addr()? };
     tokio::spawn(serve_aws(aws, Arc::clone(&world)));
+    tokio::spawn(serve_storage(storage, TlsAcceptor::from(Arc::clone(&tls)), Arc::clone(&world)));
     tokio::spawn(serve_registry(registry, TlsAcceptor::from(tls), world));
     Ok(sandbox)
 }
@@ -86,6 +107,21 @@ async fn serve_registry(listener: TcpListener, tls: TlsAcceptor, world: Arc<Worl
     }
 }
 
+async fn serve_storage(listener: TcpListener, tls: TlsAcceptor, world: Arc<World>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let (world, tls) = (Arc::clone(&world), tls.clone());
+        tokio::spawn(async move {
+            let Ok(stream) = tls.accept(stream).await else {
+                return;
+            };
+            let service = service_fn(move |request| storage::answer(request, Arc::clone(&world)));
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
 /// An authority for this run, and a certificate of it for the registry's names.
 fn certificate(options: &Options) -> io::Result<Arc<ServerConfig>> {
     let failed = |error: &dyn std::fmt::Display| io::Error::other(error.to_string());
@@ -97,8 +133,16 @@ fn certificate(options: &Options) -> io::Result<Arc<ServerConfig>> {
     std::fs::write(&options.ca_file, ca_certificate.pem())?;
     let mut names = options.hosts.clone();
     names.extend(["localhost".to_owned(), "127.0.0.1".to_owned()]);
+    if options.certificate == Certificate::WrongName {
+        names = vec!["somebody.else.example".to_owned()];
+    }
     let key = rcgen::KeyPair::generate().map_err(|error| failed(&error))?;
-    let leaf = rcgen::CertificateParams::new(names).map_err(|error| failed(&error))?;
+    let mut leaf = rcgen::CertificateParams::new(names).map_err(|error| failed(&error))?;
+    match options.certificate {
+        Certificate::Expired => leaf.not_after = rcgen::date_time_ymd(2020, 1, 1),
+        Certificate::NotYetValid => leaf.not_before = rcgen::date_time_ymd(2100, 1, 1),
+        Certificate::Good | Certificate::WrongName => {}
+    }
     let issuer = rcgen::Issuer::new(ca, ca_key);
     let leaf = leaf.signed_by(&key, &issuer).map_err(|error| failed(&error))?;
     let chain = vec![CertificateDer::from(leaf.der().to_vec())];

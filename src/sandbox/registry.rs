@@ -1,7 +1,6 @@
-//! The registry: ECR's answers, one image, layers by a redirect to storage that refuses a
-//! credential as S3 does.
+//! The registry: ECR's answers, a few images, blobs by a redirect to a storage of another origin.
 
-use std::convert::Infallible;
+use std::io;
 
 use http_body_util::Full;
 use hyper::{
@@ -13,7 +12,8 @@ use hyper::{
 };
 
 use super::{
-    image::{MANIFEST_TYPE, digest},
+    image::digest,
+    refusals::{self, At},
     world::{Credential, Fault, World},
 };
 
@@ -23,7 +23,10 @@ type Answer = Response<Full<Bytes>>;
 pub(super) fn answer(
     request: &Request<Incoming>,
     world: &World,
-) -> std::future::Ready<Result<Answer, Infallible>> {
+) -> std::future::Ready<Result<Answer, io::Error>> {
+    if world.has(Fault::HangUp) {
+        return std::future::ready(Err(io::Error::other("hung up")));
+    }
     // A HEAD is answered like a GET; hyper leaves the body out and keeps its length.
     std::future::ready(Ok(route(request, world)))
 }
@@ -31,26 +34,13 @@ pub(super) fn answer(
 fn route(request: &Request<Incoming>, world: &World) -> Answer {
     let path = request.uri().path();
     let credential = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if let Some(wanted) = path.strip_prefix("/_storage/") {
-        if credential.is_some() {
-            return reply(StatusCode::BAD_REQUEST, "application/xml", b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>InvalidArgument</Code><Message>Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or the Authorization header should be specified</Message></Error>".to_vec());
-        }
-        return blob(wanted, world).map_or_else(
-            || {
-                reply(
-                    StatusCode::NOT_FOUND,
-                    "application/xml",
-                    b"<Error><Code>NoSuchKey</Code></Error>".to_vec(),
-                )
-            },
-            |bytes| reply(StatusCode::OK, "application/octet-stream", bytes),
-        );
-    }
     let exchange = path.starts_with("/token/");
     let basic = credential
         .and_then(|value| value.strip_prefix("Basic "))
-        .filter(|_| exchange || !world.has(Fault::Bearer));
-    let Some(basic) = basic else {
+        .filter(|_| exchange || !world.has(Fault::Bearer))
+        .filter(|_| !world.has(Fault::Challenge));
+    let exchanged = world.has(Fault::Bearer) && credential == Some("Bearer sandbox");
+    let Some(basic) = basic.or(exchanged.then_some("")) else {
         let mut answer = reply(
             StatusCode::UNAUTHORIZED,
             "text/plain; charset=utf-8",
@@ -70,6 +60,7 @@ fn route(request: &Request<Incoming>, world: &World) -> Answer {
     };
     world.called(&format!("registry:{}", if path == "/v2/" { "check" } else { "pull" }));
     match world.judge(basic) {
+        _ if exchanged => {}
         Credential::Good => {}
         Credential::Expired => {
             return errors(
@@ -88,52 +79,78 @@ fn route(request: &Request<Incoming>, world: &World) -> Answer {
     if path == "/v2/" {
         return reply(StatusCode::OK, "text/plain", Vec::new());
     }
-    let Some(rest) = path.strip_prefix("/v2/app/web/") else {
+    let Some((repository, what, wanted)) = parts(path) else {
+        return errors(StatusCode::NOT_FOUND, "UNSUPPORTED", "no such page");
+    };
+    let Some(kept) = world.repositories.get(repository) else {
+        let account = world.host.split('.').next().unwrap_or_default();
         return errors(
             StatusCode::NOT_FOUND,
             "NAME_UNKNOWN",
-            "The repository does not exist in the registry",
+            &format!(
+                "The repository with name '{repository}' does not exist in the registry with id '{account}'"
+            ),
         );
     };
-    if rest == "tags/list" {
-        return reply(
-            StatusCode::OK,
-            "application/json",
-            br#"{"name":"app/web","tags":["1"]}"#.to_vec(),
-        );
+    let at = match what {
+        "blobs" => At::Blob,
+        _ if wanted.starts_with("sha256:") => At::Digest,
+        _ => At::Tag,
+    };
+    let arn = format!("arn:aws:ecr:eu-west-1:123456789012:repository/{repository}");
+    let refusals = world.refusals();
+    let refusal = refusals.iter().filter_map(|name| refusals::named(name, &arn));
+    if let Some(refusal) = refusal.into_iter().find(|refusal| refusal.at == at) {
+        return reply(refusal.status, refusal.kind, refusal.body.into_bytes());
     }
-    match rest.split_once('/') {
-        Some(("manifests", reference)) => {
-            let manifest = world.image.manifest.clone();
-            let found = digest(&manifest);
-            if ["1", "latest", found.as_str()].contains(&reference) {
-                let mut answer = reply(StatusCode::OK, MANIFEST_TYPE, manifest);
-                if let Ok(found) = HeaderValue::from_str(&found) {
-                    answer
-                        .headers_mut()
-                        .insert(HeaderName::from_static("docker-content-digest"), found);
-                }
-                return answer;
-            }
-            errors(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "Requested image not found")
+    match what {
+        "tags" => {
+            let tags: Vec<&String> =
+                kept.manifests.keys().filter(|name| !name.starts_with("sha256:")).collect();
+            let list = serde_json::json!({ "name": repository, "tags": tags });
+            reply(StatusCode::OK, "application/json", list.to_string().into_bytes())
         }
-        Some(("blobs", wanted)) if blob(wanted, world).is_some() => {
-            let mut answer = reply(StatusCode::TEMPORARY_REDIRECT, "text/plain", Vec::new());
-            let storage = format!("/_storage/{wanted}?X-Amz-Algorithm=AWS4-HMAC-SHA256");
-            if let Ok(storage) = HeaderValue::from_str(&storage) {
-                answer.headers_mut().insert(LOCATION, storage);
-            }
-            answer
-        }
+        "manifests" => match kept.manifests.get(wanted) {
+            Some((kind, bytes)) => manifest(kind, bytes, world),
+            None => errors(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "Requested image not found"),
+        },
+        _ if kept.blobs.contains_key(wanted) => redirect(wanted, world),
         _ => errors(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", "blob unknown to registry"),
     }
 }
 
-fn blob(wanted: &str, world: &World) -> Option<Vec<u8>> {
-    [&world.image.config, &world.image.layer]
-        .into_iter()
-        .find(|bytes| digest(bytes) == wanted)
-        .cloned()
+/// Repository, `manifests` or `blobs` or `tags`, and what of it.
+fn parts(path: &str) -> Option<(&str, &str, &str)> {
+    let rest = path.strip_prefix("/v2/")?;
+    let (rest, wanted) = rest.rsplit_once('/')?;
+    let (repository, what) = rest.rsplit_once('/')?;
+    ["manifests", "blobs", "tags"].contains(&what).then_some((repository, what, wanted))
+}
+
+fn manifest(kind: &'static str, bytes: &[u8], world: &World) -> Answer {
+    let mut body = bytes.to_vec();
+    if world.has(Fault::TamperedManifest) {
+        body.push(b'\n');
+    }
+    let mut answer = reply(StatusCode::OK, kind, body);
+    if let Ok(found) = HeaderValue::from_str(&digest(bytes)) {
+        answer.headers_mut().insert(HeaderName::from_static("docker-content-digest"), found);
+    }
+    answer
+}
+
+/// As ECR does: 307 to a URL that is signed.
+fn redirect(wanted: &str, world: &World) -> Answer {
+    let mut answer = reply(StatusCode::TEMPORARY_REDIRECT, "text/plain", Vec::new());
+    let scheme = if world.has(Fault::PlainRedirect) { "http" } else { "https" };
+    let storage = if world.has(Fault::StorageGone) { "127.0.0.1:1" } else { &world.storage };
+    let to = format!(
+        "{scheme}://{storage}/{wanted}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=sandbox"
+    );
+    if let Ok(to) = HeaderValue::from_str(&to) {
+        answer.headers_mut().insert(LOCATION, to);
+    }
+    answer
 }
 
 fn errors(status: StatusCode, code: &str, message: &str) -> Answer {

@@ -10,7 +10,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::image::{self, Image};
+use super::image::{self, Repository};
 
 /// The account whose role the sandbox's credentials are.
 pub(super) const ACCOUNT: &str = "210987654321";
@@ -37,13 +37,33 @@ pub(super) enum Fault {
     NewRole,
     /// The registry asks for a Bearer token, as ECR Public does.
     Bearer,
+    /// The registry refuses every credential, with a challenge.
+    Challenge,
+    /// The registry hangs up instead of answering.
+    HangUp,
+    /// The registry sends its clients to a storage where nobody listens.
+    StorageGone,
+    /// The registry sends its clients to plain HTTP.
+    PlainRedirect,
+    /// The registry changes a byte of each manifest.
+    TamperedManifest,
+    /// The storage changes each byte.
+    Tampered,
+    /// The storage hangs up in the middle of a blob.
+    Truncated,
+    /// The storage stops in the middle of a blob.
+    Stall,
+    /// The storage's clock is decades ahead.
+    StorageSkew,
 }
 
 /// The whole.
 pub(super) struct World {
     pub(super) life: Duration,
     pub(super) host: String,
-    pub(super) image: Image,
+    pub(super) repositories: BTreeMap<&'static str, Repository>,
+    /// Where blobs are sent from: `HOST:PORT`.
+    pub(super) storage: String,
     state: Mutex<State>,
 }
 
@@ -53,6 +73,7 @@ struct State {
     tokens: BTreeMap<String, Timestamp>,
     minted: u64,
     faults: Vec<Fault>,
+    refusals: Vec<String>,
     calls: BTreeMap<String, u64>,
 }
 
@@ -65,8 +86,14 @@ pub(super) enum Credential {
 }
 
 impl World {
-    pub(super) fn new(life: Duration, host: String) -> Self {
-        Self { life, host, image: image::tiny(), state: Mutex::default() }
+    pub(super) fn new(life: Duration, host: String, storage: String) -> Self {
+        let repositories = image::repositories();
+        Self { life, host, repositories, storage, state: Mutex::default() }
+    }
+
+    /// A blob of any repository.
+    pub(super) fn blob(&self, digest: &str) -> Option<Vec<u8>> {
+        self.repositories.values().find_map(|repository| repository.blobs.get(digest)).cloned()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -84,6 +111,15 @@ impl World {
 
     pub(super) fn has(&self, fault: Fault) -> bool {
         self.state().faults.contains(&fault)
+    }
+
+    /// The names of the refusals that are on.
+    pub(super) fn refusals(&self) -> Vec<String> {
+        self.state().refusals.clone()
+    }
+
+    pub(super) fn set_refusals(&self, refusals: Vec<String>) {
+        self.state().refusals = refusals;
     }
 
     pub(super) fn set_faults(&self, faults: Vec<Fault>) {
