@@ -237,10 +237,12 @@ fn broken(error: &hyper::Error) -> Broken {
 }
 
 fn chain(error: &hyper::Error) -> String {
-    match error.source() {
+    let words = match error.source() {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
-    }
+    };
+    // The TLS library adds a link for programmers.
+    words.split(": https://").next().unwrap_or_default().to_owned()
 }
 
 /// An I/O error of a TLS handshake or a connect, in one line.

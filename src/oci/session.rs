@@ -2,6 +2,7 @@
 //! redirect is followed and no credential is added here.
 
 use std::{
+    future::Future as _,
     pin::Pin,
     task::{Context, Poll},
     time::Instant,
@@ -50,8 +51,6 @@ pub(super) struct Session<'a> {
     received: u64,
     stall: Option<(Pin<Box<Sleep>>, u64)>,
 }
-
-use std::future::Future as _;
 
 impl<'a> Session<'a> {
     pub(super) fn new(connector: &'a Connector) -> Self {

@@ -1,10 +1,12 @@
 //! The storage: an origin of its own, which refuses a credential as S3 does and knows ranges.
 
 use std::{
+    future::Future as _,
     io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use hyper::{
@@ -20,10 +22,14 @@ use super::{
     world::{Fault, World},
 };
 
+const FUSE: Duration = Duration::from_millis(50);
+
 /// A body that may end too early, or never.
 pub(super) struct Blob {
     rest: Option<Bytes>,
     end: End,
+    /// Until the cut: what was sent before is on its way by then.
+    fuse: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
 #[derive(Clone, Copy)]
@@ -39,12 +45,15 @@ impl Body for Blob {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         match (self.rest.take(), self.end) {
             (Some(bytes), _) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
             (None, End::Well) => Poll::Ready(None),
-            (None, End::Cut) => Poll::Ready(Some(Err(io::Error::other("cut")))),
+            (None, End::Cut) => {
+                let fuse = self.fuse.get_or_insert_with(|| Box::pin(tokio::time::sleep(FUSE)));
+                fuse.as_mut().poll(context).map(|()| Some(Err(io::Error::other("cut"))))
+            }
             (None, End::Stall) => Poll::Pending,
         }
     }
@@ -124,7 +133,7 @@ fn reply(status: StatusCode, kind: &'static str, body: Vec<u8>, end: End) -> Res
         End::Well => body,
         End::Cut | End::Stall => body.get(..length / 2).unwrap_or_default().to_vec(),
     };
-    let mut answer = Response::new(Blob { rest: Some(Bytes::from(sent)), end });
+    let mut answer = Response::new(Blob { rest: Some(Bytes::from(sent)), end, fuse: None });
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
