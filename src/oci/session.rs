@@ -25,12 +25,13 @@ use super::{
 };
 
 type Outgoing = Full<Bytes>;
+type Driver = Pin<Box<Connection<TokioIo<Stream>, Outgoing>>>;
 
 /// A connection, polled by whoever waits for what comes over it.
 struct Link {
     origin: Origin,
     sender: SendRequest<Outgoing>,
-    connection: Option<Pin<Box<Connection<TokioIo<Stream>, Outgoing>>>>,
+    connection: Option<Driver>,
 }
 
 impl Link {
