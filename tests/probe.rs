@@ -64,6 +64,7 @@ impl Bench {
             token_life: Duration::from_secs(3600),
             ca_file: folder.path().join("ca.pem"),
             certificate,
+            upstream: None,
         };
         let sandbox = sandbox::start(&options).await.unwrap();
         let (aws, registry) = (sandbox.aws, sandbox.registry);

@@ -12,7 +12,7 @@ use std::{
 use super::runtime;
 use crate::{
     model::schedule::parse_duration,
-    sandbox::{self, Options},
+    sandbox::{self, Options, Upstream},
 };
 
 const HOST: &str = "localhost";
@@ -46,6 +46,12 @@ pub struct SandboxArgs {
     /// Where the registry's authority is written, PEM.
     #[arg(long)]
     pub ca_file: PathBuf,
+    /// A registry without credentials whose images are served, in place of the sandbox's own.
+    #[arg(long, requires = "storage")]
+    pub images: Option<SocketAddr>,
+    /// The host name that its layers are redirected to.
+    #[arg(long, requires = "images")]
+    pub storage: Option<String>,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -61,6 +67,10 @@ pub fn serve(args: &SandboxArgs, out: &mut dyn Write) -> io::Result<u8> {
         token_life: args.token_life,
         ca_file: args.ca_file.clone(),
         certificate: sandbox::Certificate::default(),
+        upstream: args
+            .images
+            .zip(args.storage.clone())
+            .map(|(address, storage)| Upstream { address, storage }),
     };
     runtime()?.block_on(async {
         let sandbox = sandbox::start(&options).await?;
@@ -99,6 +109,7 @@ fn show(args: &DemoArgs, folder: &Path, out: &mut dyn Write) -> io::Result<u8> {
         token_life: args.token_life,
         ca_file: folder.join("ca.pem"),
         certificate: sandbox::Certificate::default(),
+        upstream: None,
     };
     let sandbox = runtime.block_on(sandbox::start(&options))?;
     let registry = format!("{HOST}:{}", sandbox.registry.port());

@@ -7,6 +7,7 @@ mod image;
 mod refusals;
 mod registry;
 mod storage;
+mod upstream;
 mod world;
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -20,6 +21,7 @@ use rustls::{
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+pub use self::upstream::Upstream;
 use self::world::World;
 
 /// What is to be had.
@@ -37,6 +39,8 @@ pub struct Options {
     pub ca_file: PathBuf,
     /// What is the matter with the registry's certificate.
     pub certificate: Certificate,
+    /// A registry whose images are served in place of the sandbox's own.
+    pub upstream: Option<Upstream>,
 }
 
 /// A certificate as it should be, or not.
@@ -70,6 +74,7 @@ pub async fn start(options: &Options) -> io::Result<Sandbox> {
         options.token_life,
         options.hosts.first().cloned().unwrap_or_default(),
         storage.local_addr()?.to_string(),
+        options.upstream.clone(),
     ));
     let aws = TcpListener::bind(options.aws).await?;
     let registry = TcpListener::bind(options.registry).await?;
@@ -99,7 +104,7 @@ async fn serve_registry(listener: TcpListener, tls: TlsAcceptor, world: Arc<Worl
             let Ok(stream) = tls.accept(stream).await else {
                 return;
             };
-            let service = service_fn(move |request| registry::answer(&request, &world));
+            let service = service_fn(move |request| registry::answer(request, Arc::clone(&world)));
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
@@ -133,6 +138,7 @@ fn certificate(options: &Options) -> io::Result<Arc<ServerConfig>> {
     std::fs::write(&options.ca_file, ca_certificate.pem())?;
     let mut names = options.hosts.clone();
     names.extend(["localhost".to_owned(), "127.0.0.1".to_owned()]);
+    names.extend(options.upstream.iter().map(|upstream| upstream.storage.clone()));
     if options.certificate == Certificate::WrongName {
         names = vec!["somebody.else.example".to_owned()];
     }

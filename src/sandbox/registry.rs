@@ -1,6 +1,7 @@
-//! The registry: ECR's answers, a few images, blobs by a redirect to a storage of another origin.
+//! The registry: ECR's answers, a few images or those of a registry behind it, blobs by a redirect
+//! to a storage of another origin.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use http_body_util::Full;
 use hyper::{
@@ -20,18 +21,35 @@ use super::{
 type Answer = Response<Full<Bytes>>;
 
 /// Answers one request.
-pub(super) fn answer(
-    request: &Request<Incoming>,
-    world: &World,
-) -> std::future::Ready<Result<Answer, io::Error>> {
+pub(super) async fn answer(
+    request: Request<Incoming>,
+    world: Arc<World>,
+) -> Result<Answer, io::Error> {
     if world.has(Fault::HangUp) {
-        return std::future::ready(Err(io::Error::other("hung up")));
+        return Err(io::Error::other("hung up"));
     }
-    // A HEAD is answered like a GET; hyper leaves the body out and keeps its length.
-    std::future::ready(Ok(route(request, world)))
+    if let Some(upstream) = &world.upstream
+        && let Some(stored) = request.uri().path().strip_prefix("/_storage")
+    {
+        return match refusals::named("s3-auth", "") {
+            Some(refusal) if request.headers().contains_key(AUTHORIZATION) => {
+                Ok(reply(refusal.status, refusal.kind, refusal.body.into_bytes()))
+            }
+            _ => upstream.stored(stored).await,
+        };
+    }
+    if let Some(refused) = admit(&request, &world) {
+        return Ok(refused);
+    }
+    match &world.upstream {
+        Some(upstream) if request.uri().path() != "/v2/" => upstream.answer(request).await,
+        // A HEAD is answered like a GET; hyper leaves the body out and keeps its length.
+        _ => Ok(route(request.uri().path(), &world)),
+    }
 }
 
-fn route(request: &Request<Incoming>, world: &World) -> Answer {
+/// Answers what has no good credential, and the exchange of one for a token.
+fn admit(request: &Request<Incoming>, world: &World) -> Option<Answer> {
     let path = request.uri().path();
     let credential = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let exchange = path.starts_with("/token/");
@@ -56,26 +74,32 @@ fn route(request: &Request<Incoming>, world: &World) -> Answer {
         if let Ok(challenge) = HeaderValue::from_str(&challenge) {
             answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
-        return answer;
+        return Some(answer);
     };
     world.called(&format!("registry:{}", if path == "/v2/" { "check" } else { "pull" }));
     match world.judge(basic) {
         _ if exchanged => {}
         Credential::Good => {}
         Credential::Expired => {
-            return errors(
+            return Some(errors(
                 StatusCode::FORBIDDEN,
                 "DENIED",
                 "Your authorization token has expired. Reauthenticate and try again.",
-            );
+            ));
         }
         Credential::Invalid => {
-            return errors(StatusCode::FORBIDDEN, "DENIED", "Your Authorization Token is invalid.");
+            return Some(errors(
+                StatusCode::FORBIDDEN,
+                "DENIED",
+                "Your Authorization Token is invalid.",
+            ));
         }
     }
-    if exchange {
-        return reply(StatusCode::OK, "application/json", br#"{"token":"sandbox"}"#.to_vec());
-    }
+    exchange.then(|| reply(StatusCode::OK, "application/json", br#"{"token":"sandbox"}"#.to_vec()))
+}
+
+/// The sandbox's own images, for whoever was admitted.
+fn route(path: &str, world: &World) -> Answer {
     if path == "/v2/" {
         return reply(StatusCode::OK, "text/plain", Vec::new());
     }

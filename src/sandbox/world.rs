@@ -10,7 +10,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::image::{self, Repository};
+use super::{
+    image::{self, Repository},
+    upstream::Upstream,
+};
 
 /// The account whose role the sandbox's credentials are.
 pub(super) const ACCOUNT: &str = "210987654321";
@@ -64,6 +67,7 @@ pub(super) struct World {
     pub(super) repositories: BTreeMap<&'static str, Repository>,
     /// Where blobs are sent from: `HOST:PORT`.
     pub(super) storage: String,
+    pub(super) upstream: Option<Upstream>,
     state: Mutex<State>,
 }
 
@@ -86,9 +90,14 @@ pub(super) enum Credential {
 }
 
 impl World {
-    pub(super) fn new(life: Duration, host: String, storage: String) -> Self {
+    pub(super) fn new(
+        life: Duration,
+        host: String,
+        storage: String,
+        upstream: Option<Upstream>,
+    ) -> Self {
         let repositories = image::repositories();
-        Self { life, host, repositories, storage, state: Mutex::default() }
+        Self { life, host, repositories, storage, upstream, state: Mutex::default() }
     }
 
     /// A blob of any repository.
