@@ -53,6 +53,7 @@ use crate::{
         ledger::Ledger,
         socket::DeskWatcher,
     },
+    probe::attempt::Caller,
     schedule::{
         clock_watch::ClockWatch,
         cron::{Cron, CronId},
@@ -573,6 +574,14 @@ pub async fn token(loaded: &Loaded, host: &str) -> Result<Result<Token, Problem>
     let token = daemon.hub.board.borrow().get(host).cloned();
     let why = done.into_iter().find_map(|(_, verdict, _)| verdict.problem().cloned());
     Ok(token.ok_or_else(|| why.unwrap_or_else(|| Problem::new(Reason::OutputNoToken, host))))
+}
+
+/// Who pulls from one of the configured registry hosts, and with what: the kept token, or a new one
+/// when it is due.
+pub async fn caller(loaded: &Loaded, host: &str) -> Result<Caller, StartError> {
+    let (daemon, done) = mint_once(loaded).await?;
+    let why = done.into_iter().find_map(|(_, verdict, _)| verdict.problem().cloned());
+    Ok(daemon.hub.caller(&daemon.settings, host, why))
 }
 
 /// What a job came to: its name, its verdict, and what it changed.

@@ -1,24 +1,28 @@
-//! `ecr-warden explain`: which credential each consumer on this host would use, and whether it works.
+//! `ecr-warden explain`: which credential each consumer on this host would use, and whether it
+//! works; or what a test pull's capsule means.
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use jiff::Timestamp;
 
-use super::runtime;
+use super::{client, probe, runtime};
 use crate::{
-    config::{self, dropin::Sources, settings::Settings},
+    config::{self, dropin::Sources},
     explain::{self, Image, look::Tree, report::Report},
-    oci::client::Client,
 };
 
 /// The flags of `explain`.
 #[derive(Debug, clap::Args)]
 pub struct ExplainArgs {
     /// The image, with its registry: HOST/REPOSITORY[:TAG].
-    pub image: String,
+    #[arg(required_unless_present = "capsule", conflicts_with = "capsule")]
+    pub image: Option<String>,
+    /// What `probe --trace` wrote, here or on another host: say what it means. - is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub capsule: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -32,6 +36,14 @@ pub fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
+    let Some(asked) = &args.image else {
+        return probe::explain(
+            args.capsule.as_deref().unwrap_or(Path::new("-")),
+            args.json,
+            out,
+            err,
+        );
+    };
     // A mistake in the configuration must not hide the host: it is needed only for where the
     // host's root is and which authorities are trusted.
     let (loaded, mistakes) = config::load_anyway(&Sources::new(paths));
@@ -42,7 +54,7 @@ pub fn run(
         )?;
     }
     let settings = loaded.settings;
-    let opened = Image::parse(&args.image)
+    let opened = Image::parse(asked)
         .and_then(|image| Ok((image, Tree::open(&settings.daemon.host_prefix)?)));
     let (image, tree) = match opened {
         Ok(opened) => opened,
@@ -56,7 +68,7 @@ pub fn run(
     let now = Timestamp::now();
     let tried = runtime()?.block_on(explain::tried(&ways, &image, &client, now));
     let report = Report {
-        asked: args.image.clone(),
+        asked: asked.clone(),
         host: tree.name(),
         now,
         rows: ways.into_iter().zip(tried).collect(),
@@ -69,16 +81,4 @@ pub fn run(
         write!(out, "{}", report.table())?;
     }
     Ok(report.exit())
-}
-
-/// A client that trusts what the registry's identity trusts.
-fn client(settings: &Settings, host: &str) -> Client {
-    let registry =
-        settings.registries.iter().find(|registry| registry.hosts.iter().any(|one| one == host));
-    let identity = registry.map_or("default", |registry| registry.identity.as_str());
-    let identity = settings.identities.get(identity);
-    Client::new(
-        identity.and_then(|identity| identity.ca_file.as_deref()),
-        identity.and_then(|identity| identity.proxy.as_ref()),
-    )
 }

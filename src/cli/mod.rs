@@ -5,6 +5,7 @@ pub mod check;
 #[cfg(feature = "sandbox")]
 pub mod demo;
 pub mod explain;
+pub mod probe;
 pub mod refresh;
 pub mod run;
 pub mod setup;
@@ -19,7 +20,14 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{self, dropin::Sources, settings::Loaded};
+use crate::{
+    config::{
+        self,
+        dropin::Sources,
+        settings::{Loaded, Settings},
+    },
+    oci::client::Client,
+};
 
 /// Keeps Amazon ECR credentials fresh on this host, and says why when a pull would fail.
 #[derive(Debug, Parser)]
@@ -46,6 +54,8 @@ pub enum Command {
     Withdraw(withdraw::WithdrawArgs),
     /// Print a registry's password, for `docker login --username AWS --password-stdin`.
     Token(token::TokenArgs),
+    /// Pull an image to nowhere, as far down as asked, and say what broke and what mends it.
+    Probe(probe::ProbeArgs),
     /// For each consumer on this host: which credential it would use for an image, and whether it works.
     Explain(explain::ExplainArgs),
     /// The running daemon's view.
@@ -70,6 +80,7 @@ pub fn dispatch(cli: Cli, out: &mut dyn Write, err: &mut dyn Write) -> io::Resul
         Command::Refresh => refresh::run(cli.config, out, err),
         Command::Withdraw(args) => withdraw::run(&args, cli.config, out, err),
         Command::Token(args) => token::run(&args, cli.config, out, err),
+        Command::Probe(args) => probe::run(&args, cli.config, out, err),
         Command::Explain(args) => explain::run(&args, cli.config, out, err),
         Command::Status(args) => status::run(&args, cli.config, out, err),
         Command::Setup(command) => setup::run(&command, cli.config, out, err),
@@ -90,6 +101,18 @@ fn load(paths: Vec<PathBuf>, err: &mut dyn Write) -> io::Result<Option<(Sources,
             Ok(None)
         }
     }
+}
+
+/// A client that trusts what the registry's identity trusts.
+fn client(settings: &Settings, host: &str) -> Client {
+    let registry =
+        settings.registries.iter().find(|registry| registry.hosts.iter().any(|one| one == host));
+    let identity = registry.map_or("default", |registry| registry.identity.as_str());
+    let identity = settings.identities.get(identity);
+    Client::new(
+        identity.and_then(|identity| identity.ca_file.as_deref()),
+        identity.and_then(|identity| identity.proxy.as_ref()),
+    )
 }
 
 fn runtime() -> io::Result<tokio::runtime::Runtime> {

@@ -83,7 +83,7 @@ pub fn run(
 }
 
 /// The registry that is meant, and the host name that it is asked for.
-fn find(loaded: &Loaded, asked: &str) -> Option<(Registry, String)> {
+pub(super) fn find(loaded: &Loaded, asked: &str) -> Option<(Registry, String)> {
     let host = crate::helper::host_of(asked);
     let registries = &loaded.settings.registries;
     let configured = registries.iter().find_map(|registry| {

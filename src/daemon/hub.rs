@@ -11,12 +11,22 @@ use tracing::warn;
 
 use crate::{
     aws::CallObserver,
-    model::{clock::Clock, outcome::Problem, reason::Reason, registry},
+    config::settings::Settings,
+    model::{
+        clock::Clock,
+        outcome::Problem,
+        reason::Reason,
+        registry::{self, RegistryId},
+    },
     observe::{metrics::Metrics, status},
     output::{
         Seen,
         job::{Board, OutputReport, OutputWatcher},
         socket::{Asked, DeskWatcher},
+    },
+    probe::{
+        attempt::{Caller, Credential},
+        capsule::RegistryFacts,
     },
     schedule::driver::{Recorder, Run},
     token::keeper::{KeeperKey, Report, Watcher},
@@ -103,6 +113,40 @@ impl Hub {
             self.metrics.output(name, &registry, None, None);
         }
         self.status.retain(|_| true, |output| output.name != name);
+    }
+
+    /// Who pulls from a registry host, and with what. `why` there is no token, if nothing better is
+    /// known.
+    pub(super) fn caller(&self, settings: &Settings, host: &str, why: Option<Problem>) -> Caller {
+        let registry = settings
+            .registries
+            .iter()
+            .find(|registry| registry.hosts.iter().any(|one| one == host));
+        let state = self.state();
+        let key = state.hosts.iter().find(|(_, hosts)| hosts.iter().any(|one| one == host));
+        let report = key.and_then(|(key, _)| state.reports.get(key));
+        let credential = match (key, report.and_then(|report| report.token.clone())) {
+            (Some((key, _)), Some(token)) => {
+                Credential::Token { token, region: key.region.clone() }
+            }
+            _ => {
+                let said = report.and_then(|report| report.problem.clone()).or(why);
+                let none = || Problem::new(Reason::OutputNoToken, host);
+                Credential::Lacking(said.unwrap_or_else(none))
+            }
+        };
+        Caller {
+            registry: registry.and_then(|registry| match &registry.id {
+                RegistryId::Private { account, region } => {
+                    Some(RegistryFacts { account: account.clone(), region: region.clone() })
+                }
+                RegistryId::Public => None,
+            }),
+            principal: report
+                .and_then(|report| report.principal.as_ref())
+                .map(|who| who.arn.clone()),
+            credential,
+        }
     }
 
     fn publish(&self, state: &State) {

@@ -12,7 +12,8 @@ use std::{
 
 use hyper::Uri;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
-use rustls::pki_types::ServerName;
+use jiff::Timestamp;
+use rustls::pki_types::{CertificateDer, ServerName};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -71,6 +72,7 @@ pub(super) struct Way {
     pub(super) timings: Timings,
     pub(super) address: Option<SocketAddr>,
     pub(super) proxy: Option<String>,
+    pub(super) certificate_until: Option<Timestamp>,
 }
 
 /// Makes connections.
@@ -105,10 +107,12 @@ impl Connector {
             words: error.to_string(),
         })?;
         let stream = BufReader::with_capacity(READ_AHEAD, stream);
-        timed(way, Phase::Tls, self.patience.handshake, async {
+        let stream = timed(way, Phase::Tls, self.patience.handshake, async {
             tls.connect(server, stream).await.map_err(|error| Failure::tls(&error))
         })
-        .await
+        .await?;
+        way.certificate_until = until(stream.get_ref().1.peer_certificates().unwrap_or_default());
+        Ok(stream)
     }
 
     async fn tcp(&self, name: &str, port: u16, way: &mut Way) -> Result<TcpStream, Failure> {
@@ -197,6 +201,15 @@ impl Connector {
         };
         matcher.intercept(&target)
     }
+}
+
+/// When the first certificate of a chain expires.
+fn until(chain: &[CertificateDer<'_>]) -> Option<Timestamp> {
+    let expiry = |certificate: &CertificateDer<'_>| {
+        let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+        Timestamp::from_second(parsed.validity().not_after.timestamp()).ok()
+    };
+    chain.iter().filter_map(expiry).min()
 }
 
 /// Awaits a stage for so long, and notes how long it took.

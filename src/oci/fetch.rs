@@ -21,6 +21,7 @@ use super::{
     error::{Broken, Failure},
     origin::{Origin, Url},
     phases::{Hop, Phase},
+    redaction::Redaction,
     session::Session,
     trace::{Answer, Exchange, Record, Step},
 };
@@ -78,6 +79,7 @@ pub struct Fetch<'a> {
     at_registry: Session<'a>,
     at_storage: Session<'a>,
     record: Arc<Record>,
+    redaction: Redaction,
     open: Option<Open>,
 }
 
@@ -103,6 +105,7 @@ impl<'a> Fetch<'a> {
             at_registry: Session::new(connector),
             at_storage: Session::new(connector),
             record,
+            redaction: Redaction::of(basic),
             open: None,
         }
     }
@@ -172,6 +175,7 @@ impl<'a> Fetch<'a> {
         if let Some((first, last)) = ask.range {
             request = request.header(RANGE, format!("bytes={first}-{last}"));
         }
+        self.redaction.query_of(url);
         let credential = self.authorization().filter(|_| ours);
         self.begin(Exchange {
             step: ask.step,
@@ -182,6 +186,7 @@ impl<'a> Fetch<'a> {
             after: self.record.elapsed(),
             address: None,
             proxy: None,
+            certificate_until: None,
             timings: super::phases::Timings::default(),
             answer: None,
             received: 0,
@@ -199,14 +204,19 @@ impl<'a> Fetch<'a> {
         if let Some(open) = &mut self.open {
             open.exchange.address = way.address;
             open.exchange.proxy = way.proxy;
+            open.exchange.certificate_until = way.certificate_until;
             open.exchange.timings = way.timings;
-            open.phase = Phase::Transfer;
+            if answer.is_ok() {
+                open.phase = Phase::Transfer;
+            }
             open.since = Instant::now();
         }
         let answer = answer.map_err(|failure| self.fail(failure))?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         if let Some(open) = &mut self.open {
-            open.exchange.answer = Some(Answer::of(status, &headers, Timestamp::now()));
+            let mut answer = Answer::of(status, &headers, Timestamp::now());
+            self.redaction.clean_answer(&mut answer);
+            open.exchange.answer = Some(answer);
         }
         Ok(Head { status, headers })
     }
@@ -235,6 +245,7 @@ impl<'a> Fetch<'a> {
         let token = serde_json::from_slice::<Exchanged>(&body).ok();
         match token.and_then(|answer| answer.token.or(answer.access_token)) {
             Some(token) => {
+                self.redaction.add_spelled(&token);
                 self.bearer = Some(token);
                 Ok(())
             }
@@ -291,7 +302,7 @@ impl<'a> Fetch<'a> {
         if let Some(open) = &mut self.open {
             open.exchange.received = body.len() as u64;
             if let Some(answer) = open.exchange.answer.as_mut().filter(|_| keep) {
-                answer.said(&body);
+                answer.said(&self.redaction.clean(&String::from_utf8_lossy(&body)));
             }
         }
         Ok(())

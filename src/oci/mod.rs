@@ -8,6 +8,7 @@ pub mod fetch;
 pub mod manifest;
 pub mod origin;
 pub mod phases;
+mod redaction;
 mod session;
 pub mod trace;
 

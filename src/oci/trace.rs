@@ -78,6 +78,10 @@ pub struct Exchange {
     /// The proxy on the way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,
+    /// When the first certificate of the chain expires that was shown; absent on a connection used
+    /// again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_until: Option<Timestamp>,
     /// Seconds in each phase.
     pub timings: Timings,
     /// The head of the answer, if one came.
@@ -150,10 +154,10 @@ impl Answer {
         }
     }
 
-    /// Keeps what the body of a refusal says.
-    pub(super) fn said(&mut self, body: &[u8]) {
-        if !body.is_empty() {
-            self.said = Some(String::from_utf8_lossy(body).chars().take(EXCERPT).collect());
+    /// Keeps what the body of a refusal says, as far as it is of interest.
+    pub(super) fn said(&mut self, text: &str) {
+        if !text.is_empty() {
+            self.said = Some(text.chars().take(EXCERPT).collect());
         }
     }
 }
@@ -164,11 +168,17 @@ pub struct Record {
     began: Instant,
     exchanges: Mutex<Vec<Exchange>>,
     received: AtomicU64,
+    expected: AtomicU64,
 }
 
 impl Default for Record {
     fn default() -> Self {
-        Self { began: Instant::now(), exchanges: Mutex::default(), received: AtomicU64::new(0) }
+        Self {
+            began: Instant::now(),
+            exchanges: Mutex::default(),
+            received: AtomicU64::new(0),
+            expected: AtomicU64::new(0),
+        }
     }
 }
 
@@ -192,6 +202,16 @@ impl Record {
     /// Bytes of bodies so far, for progress.
     pub fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
+    }
+
+    /// The bytes of layers that are still to come, once that is known.
+    pub fn expect(&self, bytes: u64) {
+        self.expected.store(self.received().saturating_add(bytes), Ordering::Relaxed);
+    }
+
+    /// Bytes of bodies in all, for progress; 0 until that is known.
+    pub fn expected(&self) -> u64 {
+        self.expected.load(Ordering::Relaxed)
     }
 
     /// The exchanges that have ended.

@@ -126,6 +126,10 @@ pub struct Layers {
     pub seconds: f64,
     /// How many streams at once.
     pub streams: usize,
+    /// Bytes a second of one stream, measured while there was no other; absent when there was too
+    /// little to measure by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alone: Option<f64>,
 }
 
 impl Layers {

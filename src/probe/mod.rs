@@ -1,11 +1,14 @@
 //! Test pulls, and what their failures mean. `pull.rs` does and notes what it sees; `diagnosis.rs`
 //! is pure and says what it means; a capsule carries the one to the other, also by file.
 
+pub mod attempt;
 pub mod capsule;
 pub mod denial;
 pub mod diagnosis;
 pub mod pull;
+pub mod report;
 pub mod statement;
+pub mod timeline;
 
 use serde::{Deserialize, Serialize};
 

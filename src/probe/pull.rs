@@ -7,7 +7,7 @@ use std::{
 };
 
 use ring::digest::{Context, SHA256};
-use tokio::task::JoinSet;
+use tokio::{sync::oneshot, task::JoinSet, time::timeout_at};
 
 use super::{
     Depth,
@@ -31,6 +31,12 @@ use crate::{
 
 /// Layers streamed at once: between Docker's three and the six of containers/image.
 const STREAMS: usize = 4;
+
+/// The first stream is alone until so much of it has come, which is its own speed's measure.
+const ALONE: u64 = 16 << 20;
+
+/// But not longer than this.
+const ALONE_AT_MOST: Duration = Duration::from_secs(1);
 
 /// What to pull.
 #[derive(Clone, Debug)]
@@ -79,11 +85,10 @@ pub async fn pull(
     record: &Arc<Record>,
 ) -> Pulled {
     let mut pulled = Pulled { stop: Stop::Complete, reached: None, layers: None };
-    let attempt = Attempt { client, credential, plan, record };
-    match tokio::time::timeout(plan.timeout, attempt.run(&mut pulled)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(stop)) => pulled.stop = stop,
-        Err(_) => pulled.stop = Stop::Deadline(plan.timeout.as_secs()),
+    let deadline = tokio::time::Instant::now() + plan.timeout;
+    let attempt = Attempt { client, credential, plan, record, deadline };
+    if let Err(stop) = attempt.run(&mut pulled).await {
+        pulled.stop = stop;
     }
     pulled
 }
@@ -93,10 +98,27 @@ struct Attempt<'a> {
     credential: Option<&'a AuthorizationToken>,
     plan: &'a Plan,
     record: &'a Arc<Record>,
+    deadline: tokio::time::Instant,
 }
 
 impl Attempt<'_> {
     async fn run(&self, pulled: &mut Pulled) -> Result<(), Stop> {
+        let layers = timeout_at(self.deadline, self.without_layers(pulled)).await;
+        let layers = layers.map_err(|_| self.late())??;
+        if self.plan.depth == Depth::Full {
+            // They keep the deadline themselves, so that each notes what it was busy with.
+            pulled.layers = Some(self.layers(layers).await?);
+        }
+        pulled.reached = Some(self.plan.depth);
+        Ok(())
+    }
+
+    fn late(&self) -> Stop {
+        Stop::Deadline(self.plan.timeout.as_secs())
+    }
+
+    /// All but streaming the layers, which it names.
+    async fn without_layers(&self, pulled: &mut Pulled) -> Result<Vec<Descriptor>, Stop> {
         let image = &self.plan.image;
         let mut fetch = self.client.fetch(&image.host, self.credential, Arc::clone(self.record));
         let found = self.image(&mut fetch).await?;
@@ -112,12 +134,7 @@ impl Attempt<'_> {
         {
             self.first_byte(&mut fetch, largest).await?;
         }
-        drop(fetch);
-        if self.plan.depth == Depth::Full {
-            pulled.layers = Some(self.layers(layers).await?);
-        }
-        pulled.reached = Some(self.plan.depth);
-        Ok(())
+        Ok(layers)
     }
 
     /// The manifest of this platform's image, through the index if there is one.
@@ -229,8 +246,14 @@ impl Attempt<'_> {
         // The largest are taken from the end, first.
         layers.sort_by_key(|layer| layer.size);
         let (count, bytes) = (layers.len(), layers.iter().map(|layer| layer.size).sum());
+        self.record.expect(bytes);
         let streams = STREAMS.min(count);
+        let measured = layers.last().is_some_and(|largest| largest.size >= 2 * ALONE);
         let queue = Arc::new(Mutex::new(layers));
+        let (alone, first_done) = oneshot::channel();
+        let mut alone = Some(alone).filter(|_| measured);
+        let mut first_done = Some(first_done).filter(|_| measured);
+        let mut first_speed = None;
         let mut workers = JoinSet::new();
         for _ in 0..streams {
             let worker = Worker {
@@ -239,14 +262,28 @@ impl Attempt<'_> {
                 image: self.plan.image.clone(),
                 record: Arc::clone(self.record),
                 queue: Arc::clone(&queue),
+                alone: alone.take(),
             };
-            workers.spawn(worker.run());
+            let (deadline, late) = (self.deadline, self.late());
+            workers.spawn(
+                async move { timeout_at(deadline, worker.run()).await.unwrap_or(Err(late)) },
+            );
+            if let Some(first_done) = first_done.take() {
+                // An end without a measure is a failure, which is seen below.
+                first_speed = first_done.await.ok();
+            }
         }
         while let Some(ended) = workers.join_next().await {
             // One that was aborted or that panicked has streamed nothing that counts.
-            ended.unwrap_or_else(|error| Err(Stop::Unreadable(error.to_string())))?;
+            if let Err(stop) =
+                ended.unwrap_or_else(|error| Err(Stop::Unreadable(error.to_string())))
+            {
+                workers.shutdown().await;
+                return Err(stop);
+            }
         }
-        Ok(Layers { count, bytes, seconds: since.elapsed().as_secs_f64(), streams })
+        let seconds = since.elapsed().as_secs_f64();
+        Ok(Layers { count, bytes, seconds, streams, alone: first_speed })
     }
 }
 
@@ -262,10 +299,13 @@ struct Worker {
     image: ImageRef,
     record: Arc<Record>,
     queue: Arc<Mutex<Vec<Descriptor>>>,
+    /// Told the speed of the first stretch, bytes a second; the others wait for it.
+    alone: Option<oneshot::Sender<f64>>,
 }
 
 impl Worker {
     async fn run(self) -> Result<(), Stop> {
+        let mut alone = self.alone;
         let mut fetch =
             self.client.fetch(&self.image.host, self.credential.as_ref(), Arc::clone(&self.record));
         loop {
@@ -276,11 +316,18 @@ impl Worker {
             let path = format!("/v2/{}/blobs/{}", self.image.repository, layer.digest);
             fetch.open(&Ask::get(Step::Layer, path)).await?;
             let (mut digest, mut received) = (Context::new(&SHA256), 0_u64);
+            let opened = Instant::now();
             while let Some(chunk) = fetch.chunk().await? {
                 let since = Instant::now();
                 digest.update(&chunk);
                 fetch.verified(since.elapsed());
                 received += chunk.len() as u64;
+                let took = since - opened;
+                if (received >= ALONE || took >= ALONE_AT_MOST)
+                    && let Some(alone) = alone.take()
+                {
+                    let _ = alone.send(speed(received, took));
+                }
                 if received > layer.size {
                     break;
                 }
@@ -290,6 +337,12 @@ impl Worker {
             verify(&format!("the layer {}", layer.digest), &layer.digest, &hex(digest))?;
         }
     }
+}
+
+fn speed(bytes: u64, took: Duration) -> f64 {
+    #[allow(clippy::cast_precision_loss)]
+    let bytes = bytes as f64;
+    bytes / took.as_secs_f64().max(1e-6)
 }
 
 /// The layers that the registry keeps, each once: an image may name a layer twice.

@@ -100,6 +100,7 @@ async fn serve_aws(listener: TcpListener, world: Arc<World>) {
 async fn serve_registry(listener: TcpListener, tls: TlsAcceptor, world: Arc<World>) {
     while let Ok((stream, _)) = listener.accept().await {
         let (world, tls) = (Arc::clone(&world), tls.clone());
+        let _ = stream.set_nodelay(true);
         tokio::spawn(async move {
             let Ok(stream) = tls.accept(stream).await else {
                 return;
@@ -115,6 +116,7 @@ async fn serve_registry(listener: TcpListener, tls: TlsAcceptor, world: Arc<Worl
 async fn serve_storage(listener: TcpListener, tls: TlsAcceptor, world: Arc<World>) {
     while let Ok((stream, _)) = listener.accept().await {
         let (world, tls) = (Arc::clone(&world), tls.clone());
+        let _ = stream.set_nodelay(true);
         tokio::spawn(async move {
             let Ok(stream) = tls.accept(stream).await else {
                 return;

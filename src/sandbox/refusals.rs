@@ -71,6 +71,9 @@ pub(super) fn named(name: &str, repository: &str) -> Option<Refusal> {
         "endpoint" => {
             manifest("because no VPC endpoint policy allows the ecr:BatchGetImage action")
         }
+        // As a proxy does that shows its clients what they sent.
+        "echo" => json(At::Tag, 403, "DENIED", "you sent AUTHORIZATION"),
+        "s3-echo" => xml(403, "SignatureDoesNotMatch", "you asked for QUERY"),
         "layer-identity" => denied(
             At::Blob,
             "ecr:GetDownloadUrlForLayer",

@@ -44,7 +44,7 @@ pub(super) async fn answer(
     match &world.upstream {
         Some(upstream) if request.uri().path() != "/v2/" => upstream.answer(request).await,
         // A HEAD is answered like a GET; hyper leaves the body out and keeps its length.
-        _ => Ok(route(request.uri().path(), &world)),
+        _ => Ok(route(&request, &world)),
     }
 }
 
@@ -99,7 +99,8 @@ fn admit(request: &Request<Incoming>, world: &World) -> Option<Answer> {
 }
 
 /// The sandbox's own images, for whoever was admitted.
-fn route(path: &str, world: &World) -> Answer {
+fn route(request: &Request<Incoming>, world: &World) -> Answer {
+    let path = request.uri().path();
     if path == "/v2/" {
         return reply(StatusCode::OK, "text/plain", Vec::new());
     }
@@ -125,7 +126,9 @@ fn route(path: &str, world: &World) -> Answer {
     let refusals = world.refusals();
     let refusal = refusals.iter().filter_map(|name| refusals::named(name, &arn));
     if let Some(refusal) = refusal.into_iter().find(|refusal| refusal.at == at) {
-        return reply(refusal.status, refusal.kind, refusal.body.into_bytes());
+        let sent = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let body = refusal.body.replace("AUTHORIZATION", sent.unwrap_or_default());
+        return reply(refusal.status, refusal.kind, body.into_bytes());
     }
     match what {
         "tags" => {
@@ -168,8 +171,10 @@ fn redirect(wanted: &str, world: &World) -> Answer {
     let mut answer = reply(StatusCode::TEMPORARY_REDIRECT, "text/plain", Vec::new());
     let scheme = if world.has(Fault::PlainRedirect) { "http" } else { "https" };
     let storage = if world.has(Fault::StorageGone) { "127.0.0.1:1" } else { &world.storage };
+    let signature = digest(format!("{wanted} signed").as_bytes());
+    let signature = signature.trim_start_matches("sha256:");
     let to = format!(
-        "{scheme}://{storage}/{wanted}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=sandbox"
+        "{scheme}://{storage}/{wanted}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature={signature}"
     );
     if let Ok(to) = HeaderValue::from_str(&to) {
         answer.headers_mut().insert(LOCATION, to);

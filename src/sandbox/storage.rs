@@ -88,9 +88,10 @@ fn route(request: &Request<Incoming>, world: &World) -> Response<Blob> {
     let (Some(bytes), None) = (bytes.or(Some(Vec::new()).filter(|_| refusal.is_some())), &refusal)
     else {
         let refusal = refusal.or_else(|| refusals::named("s3-gone", ""));
-        let (status, kind, body) = refusal
-            .map_or((StatusCode::NOT_FOUND, "text/plain", String::new()), |refusal| {
-                (refusal.status, refusal.kind, refusal.body)
+        let (status, kind, body) =
+            refusal.map_or((StatusCode::NOT_FOUND, "text/plain", String::new()), |refusal| {
+                let query = request.uri().query().unwrap_or_default();
+                (refusal.status, refusal.kind, refusal.body.replace("QUERY", query))
             });
         return reply(status, kind, body.into_bytes(), End::Well);
     };

@@ -23,6 +23,7 @@ fn exchange(hop: Hop, step: Step, address: Option<&str>) -> Exchange {
         after: 0.0,
         address: address.map(|address| address.parse().unwrap()),
         proxy: None,
+        certificate_until: None,
         timings: Timings::default(),
         answer: None,
         received: 0,

@@ -1,0 +1,228 @@
+//! `ecr-warden probe IMAGE`: a test pull now, and what it means.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, IsTerminal as _, Read as _, Write},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+use super::{client, load, runtime, token};
+use crate::{
+    daemon,
+    model::{
+        image::{ImageRef, Platform},
+        schedule::parse_duration,
+    },
+    observe::log,
+    oci::trace::Record,
+    probe::{
+        Depth,
+        attempt::{Caller, Credential, attempt},
+        capsule::Capsule,
+        pull::Plan,
+        report::{Report, amount},
+    },
+};
+
+/// How long a pull of metadata may take.
+const SHALLOW: Duration = Duration::from_secs(30);
+
+/// How long all layers may take.
+const DEEP: Duration = Duration::from_secs(600);
+
+/// The largest capsule that is read.
+const LARGEST_CAPSULE: u64 = 32 << 20;
+
+/// The flags of `probe`.
+#[derive(Debug, clap::Args)]
+pub struct ProbeArgs {
+    /// The image, with its registry: HOST/REPOSITORY[:TAG][@DIGEST].
+    pub image: String,
+    /// How far down: the manifest, one byte of a layer, or all of them. Nothing is written.
+    #[arg(long, value_name = "DEPTH", default_value = "first-byte", value_parser = depth)]
+    pub depth: Depth,
+    /// For another platform than this host's, such as linux/arm64.
+    #[arg(long, value_name = "OS/ARCH", value_parser = platform)]
+    pub platform: Option<Platform>,
+    /// How long it may take; 30s, or 10m for full.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub timeout: Option<Duration>,
+    /// Write all that was seen to a new file, without secrets, for `explain --capsule`.
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn depth(text: &str) -> Result<Depth, String> {
+    Depth::of(text).ok_or_else(|| "expected manifest, first-byte or full".to_owned())
+}
+
+fn platform(text: &str) -> Result<Platform, String> {
+    Platform::parse(text).ok_or_else(|| "expected OS/ARCHITECTURE[/VARIANT]".to_owned())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text)
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "expected a duration such as 30s or 5m".to_owned())
+}
+
+/// 0: it can be pulled as deep as asked; 1: it can't, and why; 2: it could not be asked; 3: it was
+/// not to be told.
+pub fn run(
+    args: &ProbeArgs,
+    paths: Vec<PathBuf>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> io::Result<u8> {
+    let image = match ImageRef::parse(&args.image) {
+        Ok(image) => image,
+        Err(why) => {
+            writeln!(err, "ecr-warden: {:?}: {why}", args.image)?;
+            return Ok(2);
+        }
+    };
+    let Some((_, loaded)) = load(paths, err)? else {
+        return Ok(2);
+    };
+    let mut trace = match args.trace.as_deref().map(create).transpose() {
+        Ok(trace) => trace,
+        Err(why) => {
+            writeln!(err, "ecr-warden: {why}")?;
+            return Ok(2);
+        }
+    };
+    log::init(&loaded.settings.daemon.log_format, "error");
+    let client = Arc::new(client(&loaded.settings, &image.host));
+    let plan = Plan {
+        depth: args.depth,
+        platform: args.platform.clone().unwrap_or_else(Platform::host),
+        timeout: args.timeout.unwrap_or(if args.depth == Depth::Full { DEEP } else { SHALLOW }),
+        image,
+    };
+    let runtime = runtime()?;
+    let capsule = runtime.block_on(async {
+        let caller = match token::find(&loaded, &plan.image.host) {
+            Some((registry, host)) => {
+                let mut loaded = loaded.clone();
+                loaded.settings.registries = vec![registry];
+                daemon::caller(&loaded, &host).await.map_err(io::Error::other)?
+            }
+            None => Caller { registry: None, principal: None, credential: Credential::Anonymous },
+        };
+        let record = Arc::new(Record::default());
+        let started = Timestamp::now();
+        let pull = attempt(&client, &caller, &plan, &record, started);
+        Ok::<_, io::Error>(if io::stderr().is_terminal() && !args.json {
+            watched(pull, &record, err).await?
+        } else {
+            pull.await
+        })
+    });
+    runtime.shutdown_background();
+    let capsule = capsule?;
+    if let Some(trace) = &mut trace {
+        writeln!(trace, "{:#}", serde_json::to_value(&capsule)?)?;
+        trace.sync_all()?;
+    }
+    tell(&capsule, args.json, out)
+}
+
+/// Says what a capsule of elsewhere means; `-` is standard input.
+pub fn explain(
+    file: &Path,
+    as_json: bool,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> io::Result<u8> {
+    let mut text = String::new();
+    let read = if file.as_os_str() == "-" {
+        io::stdin().lock().take(LARGEST_CAPSULE).read_to_string(&mut text)
+    } else {
+        File::open(file).and_then(|file| file.take(LARGEST_CAPSULE).read_to_string(&mut text))
+    };
+    let parsed = read.map_err(|error| error.to_string());
+    let parsed = parsed.and_then(|_| Capsule::parse(&text).map_err(|error| error.to_string()));
+    match parsed {
+        Ok(capsule) => tell(&capsule, as_json, out),
+        Err(why) => {
+            writeln!(err, "ecr-warden: {}: {why}", file.display())?;
+            writeln!(err, "  -> `ecr-warden probe IMAGE --trace FILE` writes one")?;
+            Ok(2)
+        }
+    }
+}
+
+fn tell(capsule: &Capsule, as_json: bool, out: &mut dyn Write) -> io::Result<u8> {
+    let report = Report::of(capsule);
+    if as_json {
+        writeln!(out, "{:#}", report.json())?;
+    } else {
+        write!(out, "{}", report.text())?;
+    }
+    Ok(report.exit())
+}
+
+/// A new file that only its owner reads. One that is there already, or a link, is left alone.
+fn create(path: &Path) -> Result<File, String> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    options.open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            format!("{} is there already; name a new file in --trace", path.display())
+        }
+        _ => format!("{}: {error}", path.display()),
+    })
+}
+
+/// The pull with a line on the terminal that tells how far it is, which goes away at its end.
+async fn watched(
+    pull: impl Future<Output = Capsule>,
+    record: &Record,
+    err: &mut dyn Write,
+) -> io::Result<Capsule> {
+    let mut pull = std::pin::pin!(pull);
+    let mut tick = tokio::time::interval(Duration::from_millis(100));
+    let mut shown = false;
+    let capsule = loop {
+        tokio::select! {
+            capsule = &mut pull => break capsule,
+            _ = tick.tick() => {
+                write!(err, "\r\u{1b}[K{}", progress(record))?;
+                err.flush()?;
+                shown = true;
+            }
+        }
+    };
+    if shown {
+        write!(err, "\r\u{1b}[K")?;
+        err.flush()?;
+    }
+    Ok(capsule)
+}
+
+fn progress(record: &Record) -> String {
+    let (came, expected, took) = (record.received(), record.expected(), record.elapsed());
+    if expected == 0 {
+        let answered = record.exchanges().len();
+        return format!("{answered} requests answered, {took:.1} s");
+    }
+    #[allow(clippy::cast_precision_loss)]
+    let (part, left) = (
+        came as f64 / expected as f64,
+        expected.saturating_sub(came) as f64 * took / (came.max(1)) as f64,
+    );
+    format!(
+        "{:3.0} %  {} of {}, {took:.1} s, about {left:.0} s to go",
+        (part * 100.0).min(100.0),
+        amount(came),
+        amount(expected)
+    )
+}

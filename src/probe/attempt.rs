@@ -1,0 +1,82 @@
+//! One test pull with all that is known around it, as a capsule.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::{
+    capsule::{self, Capsule, NoToken, RegistryFacts, TokenFacts},
+    pull::{self, Plan},
+};
+use crate::{
+    model::{outcome::Problem, token::Token},
+    oci::{client::Client, trace::Record},
+};
+
+/// Who pulls.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The registry's account and region, where they are known.
+    pub registry: Option<RegistryFacts>,
+    /// The ARN that STS gives, where it is known.
+    pub principal: Option<String>,
+    /// With what.
+    pub credential: Credential,
+}
+
+/// What a pull is made with.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// A token.
+    Token {
+        /// The token.
+        token: Token,
+        /// Where it was minted.
+        region: String,
+    },
+    /// There should be one, and there is none.
+    Lacking(Problem),
+    /// The registry is none of ECR's that is configured: as anybody.
+    Anonymous,
+}
+
+/// Pulls as `plan` says, and tells all of it. The requests are in `record` while it runs. `started`
+/// is the wall clock's now.
+pub async fn attempt(
+    client: &Arc<Client>,
+    caller: &Caller,
+    plan: &Plan,
+    record: &Arc<Record>,
+    started: Timestamp,
+) -> Capsule {
+    let (secret, token, no_token) = match &caller.credential {
+        Credential::Token { token, region } => {
+            let facts = TokenFacts { minted: token.minted, region: region.clone() };
+            (Some(&token.secret), Some(facts), None)
+        }
+        Credential::Lacking(problem) => {
+            let code = problem.reason.code().to_owned();
+            (None, None, Some(NoToken { code, detail: problem.detail.clone() }))
+        }
+        Credential::Anonymous => (None, None, None),
+    };
+    let pulled = pull::pull(client, secret, plan, record).await;
+    Capsule {
+        version: capsule::VERSION,
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        image: plan.image.to_string(),
+        depth: plan.depth,
+        reached: pulled.reached,
+        platform: plan.platform.clone(),
+        started,
+        took: record.elapsed(),
+        registry: caller.registry.clone(),
+        principal: caller.principal.clone(),
+        token,
+        no_token,
+        stop: pulled.stop,
+        bytes: record.received(),
+        layers: pulled.layers,
+        exchanges: record.exchanges(),
+    }
+}
