@@ -125,15 +125,13 @@ impl Hub {
         let state = self.state();
         let key = state.hosts.iter().find(|(_, hosts)| hosts.iter().any(|one| one == host));
         let report = key.and_then(|(key, _)| state.reports.get(key));
-        let credential = match (key, report.and_then(|report| report.token.clone())) {
-            (Some((key, _)), Some(token)) => {
-                Credential::Token { token, region: key.region.clone() }
-            }
-            _ => {
-                let said = report.and_then(|report| report.problem.clone()).or(why);
-                let none = || Problem::new(Reason::OutputNoToken, host);
-                Credential::Lacking(said.unwrap_or_else(none))
-            }
+        let token = report.and_then(|report| report.token.clone());
+        let credential = if let (Some((key, _)), Some(token)) = (key, token) {
+            Credential::Token { token, region: key.region.clone() }
+        } else {
+            let said = report.and_then(|report| report.problem.clone()).or(why);
+            let none = || Problem::new(Reason::OutputNoToken, host);
+            Credential::Lacking(said.unwrap_or_else(none))
         };
         Caller {
             registry: registry.and_then(|registry| match &registry.id {

@@ -49,7 +49,7 @@ impl<'a> Report<'a> {
         });
         if let Some(problem) = verdict.problem() {
             whole["reason"] = json!(problem);
-            whole["stage"] = json!(stage.map(|stage| stage.word()));
+            whole["stage"] = json!(stage.map(super::diagnosis::Stage::word));
             whole["hop"] = json!(hop);
             whole["action"] = json!(action);
             whole["policy"] = json!(policy);
