@@ -2,6 +2,8 @@
 //!
 //! The rooms, in reading order:
 
+/// Who uses the images: CloudTrail records to findings.
+pub mod audit;
 /// AWS behind small traits.
 pub mod aws;
 /// One file a subcommand.
