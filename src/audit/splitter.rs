@@ -250,13 +250,16 @@ impl Splitter {
             let here = until_here.len().min(key.len());
             let (before, after) = key.split_at(key.len() - here);
             // A quote inside of a text has a backslash before it.
-            let escaped = match until_here.len().checked_sub(key.len() + 1) {
-                Some(index) => until_here[index] == b'\\',
-                None => {
-                    let back = key.len() + 1 - until_here.len();
-                    self.held.len().checked_sub(back).is_some_and(|at| self.held[at] == b'\\')
-                }
+            let back = key.len() + 1;
+            let before_key = match until_here.len().checked_sub(back) {
+                Some(index) => until_here.get(index),
+                None => self
+                    .held
+                    .len()
+                    .checked_sub(back - until_here.len())
+                    .and_then(|index| self.held.get(index)),
             };
+            let escaped = before_key == Some(&b'\\');
             from <= until_here.len()
                 && until_here.ends_with(after)
                 && self.held.ends_with(before)

@@ -1,6 +1,7 @@
 //! One file a subcommand. Exit codes: 0 fine, 1 the thing asked about is not fine, 2 it could not
 //! be asked, 3 undecided.
 
+pub mod audit;
 pub mod check;
 #[cfg(feature = "sandbox")]
 pub mod demo;
@@ -58,6 +59,9 @@ pub enum Command {
     Probe(probe::ProbeArgs),
     /// For each consumer on this host: which credential it would use for an image, and whether it works.
     Explain(explain::ExplainArgs),
+    /// Who uses the images, and was it us: out of CloudTrail.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// The running daemon's view.
     Status(status::StatusArgs),
     /// Have other programs work with this one.
@@ -82,6 +86,7 @@ pub fn dispatch(cli: Cli, out: &mut dyn Write, err: &mut dyn Write) -> io::Resul
         Command::Token(args) => token::run(&args, cli.config, out, err),
         Command::Probe(args) => probe::run(&args, cli.config, out, err),
         Command::Explain(args) => explain::run(&args, cli.config, out, err),
+        Command::Audit(command) => audit::run(&command, out, err),
         Command::Status(args) => status::run(&args, cli.config, out, err),
         Command::Setup(command) => setup::run(&command, cli.config, out, err),
         #[cfg(feature = "sandbox")]

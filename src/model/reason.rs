@@ -166,6 +166,31 @@ reasons! {
     TransferStalled "transfer_stalled" "bytes stopped coming" "look at path MTU and idle timeouts of NAT and firewalls on the way to the host that the detail names";
     ProbeDeadline "probe_deadline" "the test pull did not end in its time" "see the phase in the detail; a slow way needs a longer timeout or a shallower depth";
 
+    // the audit of CloudTrail
+    AuditDenied "audit_denied" "a call to the registry was denied" "allow it in the layer that the finding names, or find out why the caller tries";
+    AuditUnexpected "audit_unexpected" "no [[audit.expect]] allows for this call" "find out who made it; if it is right, say so in [[audit.expect]]";
+    AuditNewPrincipal "audit_new_principal" "a principal uses the registry for the first time" "find out whether it should; [[audit.expect]] says which ones do";
+    AuditNewAccount "audit_new_account" "an account uses the registry for the first time" "find out whose it is, and which statement of which policy lets it in";
+    AuditNewRegion "audit_new_region" "the registry is used in a region for the first time" "find out whether somebody moved, or uses stolen credentials where nobody looks";
+    AuditNewRepository "audit_new_repository" "a repository is used for the first time" "nothing, if it is a new one of yours";
+    AuditPush "audit_push" "another account than the registry's own has pushed an image" "find out whether it should: pull permissions are enough for hosts";
+    AuditTagOverwrite "audit_tag_overwrite" "a tag means another image than before" "find out whether that was a release; immutable tags prevent it";
+    AuditDelete "audit_delete" "images or a repository were deleted, or can't be pulled any more" "find out who wanted that, and whether a deployment still names them";
+    AuditPolicyChange "audit_policy_change" "a repository's or the registry's policy was changed" "compare what it grants now with what it should grant; the record has the whole policy";
+    AuditSettingChange "audit_setting_change" "a setting of the registry or of a repository was changed" "find out who wanted that: policy scope, tag mutability and exclusions change what hosts may pull and what is kept";
+    AuditTemplateChange "audit_template_change" "a repository creation template or a pull-through cache rule was changed" "check the policy that the template gives: the next new repository is pullable or not by it";
+    AuditLifecycle "audit_lifecycle" "a lifecycle policy was changed, or has removed images" "check that no deployment names an image that it removes";
+    AuditReplicationChange "audit_replication_change" "replication was changed" "check that every region and account that pulls still receives its images";
+    AuditScanningChange "audit_scanning_change" "image scanning was changed" "find out who wanted that";
+    AuditKeyChange "audit_key_change" "a KMS key or grant that repositories depend on was changed" "without it nobody can pull from them: cancel the deletion, enable the key, or renew the grant";
+    AuditForeignPull "audit_foreign_pull" "an account that is not listed has pulled an image" "find out whose it is and take it out of the policy, or list it in audit.accounts";
+    AuditUnknownSession "audit_unknown_session" "our own role was used under a name that is not one of our hosts" "treat the credentials as stolen until somebody says what it was: revoke the role's sessions, then look at what they did";
+    AuditUnreadable "audit_unreadable" "a log file can't be read" "check its path, owner and mode, or the connection that it comes through";
+    AuditTruncated "audit_truncated" "a log file ends before its end" "fetch it again; what stood before the end was examined";
+    AuditCorrupt "audit_corrupt" "a log file is damaged" "fetch it again; if the object itself is damaged, somebody else than CloudTrail wrote it";
+    AuditBomb "audit_bomb" "a log file unpacks to far more than any log" "find out who put it there: CloudTrail did not";
+    AuditRecordUnread "audit_record_unread" "a record can't be read" "look at what it is; whatever is not of CloudTrail does not belong among the files";
+
     // the daemon itself
     JobTimeout "job_timeout" "the job did not finish within its deadline" "see what it waits for: network or filesystem; it is tried again";
     JobPanicked "job_panicked" "the job ran into a defect" "report the log line; other jobs are not affected and it is tried again";

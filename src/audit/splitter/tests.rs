@@ -32,7 +32,11 @@ fn every_shape_gives_its_records_at_every_chunk_size() {
     ] {
         for chunk in 1..=stream.len() {
             let (records, others, whole) = split(stream.as_bytes(), chunk);
-            assert_eq!((records.as_slice(), others, whole), (&two[..], 0, true), "{stream} {chunk}");
+            assert_eq!(
+                (records.as_slice(), others, whole),
+                (&two[..], 0, true),
+                "{stream} {chunk}"
+            );
         }
     }
 }
@@ -85,7 +89,7 @@ fn a_record_without_end_takes_no_memory_and_the_next_one_is_read() {
     };
     splitter.feed(b"{\"Records\":[{\"a\":\"", &mut sink);
     for _ in 0..200 {
-        splitter.feed(&[b'x'; 1 << 16], &mut sink);
+        splitter.feed(&vec![b'x'; 1 << 16], &mut sink);
         assert!(splitter.held.capacity() <= 2 * LONGEST);
     }
     splitter.feed(b"\"},{\"b\":1}]}", &mut sink);
