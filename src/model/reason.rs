@@ -191,6 +191,15 @@ reasons! {
     AuditBomb "audit_bomb" "a log file unpacks to far more than any log" "find out who put it there: CloudTrail did not";
     AuditRecordUnread "audit_record_unread" "a record can't be read" "look at what it is; whatever is not of CloudTrail does not belong among the files";
 
+    // rehearsals of pushes
+    UploadHungUp "upload_hung_up" "the registry hangs up when an upload is started" "grant ecr:InitiateLayerUpload and check that the repository exists: ECR may answer the lack of either like this, and it is no fault of the network";
+    PushPartialGrant "push_partial_grant" "one step of a push is allowed and another is not" "grant all seven actions of a push in the same policy";
+    UploadRejected "upload_rejected" "the registry rejects a step of the push" "read its words in the detail; a proxy that changes methods, headers or bodies is a usual suspect";
+    TagImmutable "tag_immutable" "the tag exists and can't be overwritten" "push under a new tag; an image that is the same is in the repository already";
+    PushUnrehearsed "push_unrehearsed" "the rehearsal of a push could not go as far as asked" "name an image that is in the repository: its configuration is what is sent again, so that nothing is added";
+    PutImageUnproven "put_image_unproven" "the registry refused the manifest for what it lacks, not for who pushed it" "nothing is known to be wrong: whether ECR asks for the permission first is not proven; push = \"image\" settles it";
+    PushLeftBehind "push_left_behind" "the test image could not be deleted again" "delete it by its digest (aws ecr batch-delete-image), and grant ecr:BatchDeleteImage or rehearse no further than complete";
+
     // the daemon itself
     JobTimeout "job_timeout" "the job did not finish within its deadline" "see what it waits for: network or filesystem; it is tried again";
     JobPanicked "job_panicked" "the job ran into a defect" "report the log line; other jobs are not affected and it is tried again";

@@ -10,7 +10,7 @@ use http_body_util::Full;
 use hyper::{
     HeaderMap, Method, Request, StatusCode,
     body::Bytes,
-    header::{ACCEPT, AUTHORIZATION, HOST, HeaderValue, LOCATION, RANGE, USER_AGENT},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, LOCATION, RANGE, USER_AGENT},
 };
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -49,12 +49,14 @@ pub struct Ask<'a> {
     pub accept: Option<&'a str>,
     /// First and last byte.
     pub range: Option<(u64, u64)>,
+    /// What is sent: its media type and its bytes.
+    pub body: Option<(&'a str, Bytes)>,
 }
 
 impl Ask<'_> {
     /// A GET.
     pub fn get(step: Step, path: String) -> Self {
-        Self { step, method: Method::GET, path, accept: None, range: None }
+        Self { step, method: Method::GET, path, accept: None, range: None, body: None }
     }
 }
 
@@ -65,6 +67,25 @@ pub struct Head {
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
+}
+
+/// An answer of any kind, whose body was read and noted if it is a refusal.
+#[derive(Debug)]
+pub struct Told {
+    /// The status.
+    pub status: StatusCode,
+    /// The exchange's place in the record.
+    pub at: usize,
+    url: Url,
+    location: Option<String>,
+}
+
+impl Told {
+    /// Where the answer leads, such as to an upload that was started; `None` if it does not say so
+    /// or in a way that is not followed.
+    pub fn location(&self) -> Option<Url> {
+        self.url.follow(self.location.as_deref()?).ok()
+    }
 }
 
 /// The exchange at this place of the record ended it: it says how.
@@ -161,6 +182,33 @@ impl<'a> Fetch<'a> {
         }
     }
 
+    /// The URL of a path at the registry.
+    pub fn at(&self, path: impl Into<String>) -> Url {
+        Url::at(&self.registry, path)
+    }
+
+    /// Asks once and takes whatever answer comes: no redirect is followed and no HEAD repeated. The
+    /// path of `ask` does not count: that of `url` does.
+    pub async fn tell(&mut self, url: &Url, ask: &Ask<'_>) -> Result<Told, Ended> {
+        loop {
+            let head = self.once(ask, &ask.method, url).await?;
+            self.refusal(head.status.as_u16() >= 400).await?;
+            let Ended(at) = self.finish();
+            if head.status == StatusCode::UNAUTHORIZED
+                && self.bearer.is_none()
+                && url.origin == self.registry
+                && let Some(path) = Bearer::of(&head.headers)
+                    .and_then(|bearer| bearer.path_at(&ask_host(&self.registry)))
+            {
+                self.exchange(path).await?;
+                continue;
+            }
+            let location = head.headers.get(LOCATION).and_then(|to| to.to_str().ok());
+            let location = location.map(str::to_owned);
+            return Ok(Told { status: head.status, at, url: url.clone(), location });
+        }
+    }
+
     /// One request; its exchange stays open.
     async fn once(&mut self, ask: &Ask<'_>, method: &Method, url: &Url) -> Result<Head, Ended> {
         let ours = url.origin == self.registry;
@@ -176,6 +224,9 @@ impl<'a> Fetch<'a> {
             request = request.header(RANGE, format!("bytes={first}-{last}"));
         }
         self.redaction.query_of(url);
+        if let Some((kind, _)) = &ask.body {
+            request = request.header(CONTENT_TYPE, *kind);
+        }
         let credential = self.authorization().filter(|_| ours);
         self.begin(Exchange {
             step: ask.step,
@@ -195,7 +246,8 @@ impl<'a> Fetch<'a> {
         if let Some(credential) = credential {
             request = request.header(AUTHORIZATION, credential);
         }
-        let request = request.body(Full::<Bytes>::default()).map_err(|error| {
+        let sent = ask.body.as_ref().map(|(_, bytes)| bytes.clone()).unwrap_or_default();
+        let request = request.body(Full::new(sent)).map_err(|error| {
             self.fail(Failure::Exchange { why: Broken::Other, words: error.to_string() })
         })?;
         let mut way = Way::default();

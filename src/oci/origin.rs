@@ -81,6 +81,15 @@ impl Url {
     }
 }
 
+impl Url {
+    /// The same with one more parameter, whose value needs no escaping.
+    #[must_use]
+    pub fn with(&self, key: &str, value: &str) -> Self {
+        let joint = if self.path.contains('?') { '&' } else { '?' };
+        Self::at(&self.origin, format!("{}{joint}{key}={value}", self.path))
+    }
+}
+
 impl fmt::Display for Url {
     /// Without the query: there is a signature in it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -41,6 +41,20 @@ pub enum Step {
     Config,
     /// A layer, or a byte of it.
     Layer,
+    /// Whether the registry has a blob, as whoever pushes asks first.
+    BlobCheck,
+    /// The start of an upload.
+    UploadStart,
+    /// A part of an upload.
+    UploadPart,
+    /// The end of an upload.
+    UploadComplete,
+    /// An upload given up.
+    UploadAbandon,
+    /// A manifest that is pushed.
+    ManifestPut,
+    /// A manifest of our own that is deleted again.
+    ManifestDelete,
 }
 
 impl Step {
@@ -53,6 +67,13 @@ impl Step {
             Self::PlatformManifest => "platform manifest",
             Self::Config => "configuration",
             Self::Layer => "layer",
+            Self::BlobCheck => "blob check",
+            Self::UploadStart => "upload start",
+            Self::UploadPart => "upload part",
+            Self::UploadComplete => "upload completion",
+            Self::UploadAbandon => "upload given up",
+            Self::ManifestPut => "manifest push",
+            Self::ManifestDelete => "manifest deletion",
         }
     }
 }

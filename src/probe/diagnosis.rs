@@ -73,6 +73,8 @@ pub enum Stage {
     Storage,
     /// Digests and lengths.
     Verify,
+    /// What a push asks for beyond a pull.
+    Push,
 }
 
 impl Stage {
@@ -90,12 +92,13 @@ impl Stage {
             Self::LayerUrl => "layer_url",
             Self::Storage => "storage",
             Self::Verify => "verify",
+            Self::Push => "push",
         }
     }
 }
 
 impl Diagnosis {
-    fn fine() -> Self {
+    pub(super) fn fine() -> Self {
         Self {
             verdict: Verdict::Ok,
             stage: None,
@@ -107,7 +110,7 @@ impl Diagnosis {
         }
     }
 
-    fn bad(reason: Reason, stage: Stage, detail: impl Into<String>) -> Self {
+    pub(super) fn bad(reason: Reason, stage: Stage, detail: impl Into<String>) -> Self {
         let verdict = Verdict::Bad(Problem::new(reason, detail));
         Self { verdict, stage: Some(stage), ..Self::fine() }
     }
@@ -221,7 +224,7 @@ fn of_deadline(capsule: &Capsule, seconds: u64) -> Diagnosis {
     diagnosis
 }
 
-fn of_exchange(capsule: &Capsule, exchange: &Exchange) -> Diagnosis {
+pub(super) fn of_exchange(capsule: &Capsule, exchange: &Exchange) -> Diagnosis {
     let diagnosis = match (&exchange.failure, &exchange.answer) {
         (Some(failure), _) => way::of(exchange, failure),
         (None, Some(answer)) => refusal::of(&Refusal { capsule, exchange, answer }),
@@ -234,12 +237,22 @@ fn of_exchange(capsule: &Capsule, exchange: &Exchange) -> Diagnosis {
 
 /// The stage that an exchange is, once it is under way.
 fn stage_of(exchange: &Exchange) -> Stage {
-    match (exchange.hop, exchange.step) {
-        (Hop::Storage, _) => Stage::Storage,
-        (_, Step::Greeting | Step::Exchange) => Stage::Auth,
-        (_, Step::Manifest) => Stage::Manifest,
-        (_, Step::PlatformManifest) => Stage::Platform,
-        (_, Step::Config | Step::Layer) => Stage::LayerUrl,
+    if exchange.hop == Hop::Storage { Stage::Storage } else { stage_of_step(exchange.step) }
+}
+
+fn stage_of_step(step: Step) -> Stage {
+    match step {
+        Step::Greeting | Step::Exchange => Stage::Auth,
+        Step::Manifest => Stage::Manifest,
+        Step::PlatformManifest => Stage::Platform,
+        Step::Config | Step::Layer => Stage::LayerUrl,
+        Step::BlobCheck
+        | Step::UploadStart
+        | Step::UploadPart
+        | Step::UploadComplete
+        | Step::UploadAbandon
+        | Step::ManifestPut
+        | Step::ManifestDelete => Stage::Push,
     }
 }
 
@@ -254,11 +267,17 @@ fn stage_of_phase(phase: Phase, exchange: &Exchange) -> Stage {
 }
 
 /// The permission that the registry asks for.
-fn action_of(step: Step) -> Option<&'static str> {
+pub(super) fn action_of(step: Step) -> Option<&'static str> {
     match step {
-        Step::Greeting | Step::Exchange => None,
+        Step::Greeting | Step::Exchange | Step::UploadAbandon => None,
         Step::Manifest | Step::PlatformManifest => Some("ecr:BatchGetImage"),
         Step::Config | Step::Layer => Some("ecr:GetDownloadUrlForLayer"),
+        Step::BlobCheck => Some("ecr:BatchCheckLayerAvailability"),
+        Step::UploadStart => Some("ecr:InitiateLayerUpload"),
+        Step::UploadPart => Some("ecr:UploadLayerPart"),
+        Step::UploadComplete => Some("ecr:CompleteLayerUpload"),
+        Step::ManifestPut => Some("ecr:PutImage"),
+        Step::ManifestDelete => Some("ecr:BatchDeleteImage"),
     }
 }
 
@@ -272,6 +291,7 @@ fn repository_of(capsule: &Capsule) -> Option<String> {
 fn statement_for(
     policy: PolicyKind,
     capsule: &Capsule,
+    step: Step,
     principal: Option<&str>,
     resource: Option<&str>,
 ) -> Option<Statement> {
@@ -282,8 +302,15 @@ fn statement_for(
             principal: principal.or(capsule.principal.as_deref()),
             repository: repository.as_deref(),
             account: repository.as_deref().and_then(statement::account_of),
+            pushes: is_push(capsule, step),
         },
     )
+}
+
+/// Whether it is a push that was rehearsed: then a grant of a pull alone would not do.
+fn is_push(capsule: &Capsule, step: Step) -> bool {
+    stage_of_step(step) == Stage::Push
+        || capsule.exchanges.iter().any(|exchange| stage_of_step(exchange.step) == Stage::Push)
 }
 
 #[cfg(test)]

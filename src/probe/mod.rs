@@ -6,6 +6,7 @@ pub mod capsule;
 pub mod denial;
 pub mod diagnosis;
 pub mod pull;
+pub mod push;
 pub mod report;
 pub mod statement;
 pub mod timeline;

@@ -371,7 +371,7 @@ fn verify(what: &str, expected: &str, got: &str) -> Result<(), Stop> {
     Err(Stop::Digest { what: what.to_owned(), expected: expected.to_owned(), got: got.to_owned() })
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(super) fn sha256(bytes: &[u8]) -> String {
     let mut digest = Context::new(&SHA256);
     digest.update(bytes);
     hex(digest)

@@ -12,6 +12,17 @@ use crate::model::registry::partition_of_region;
 pub const PULL_ACTIONS: [&str; 3] =
     ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:BatchCheckLayerAvailability"];
 
+/// What a push asks ECR for, in the order in which it does: all of a pull's, because it looks first.
+pub const PUSH_ACTIONS: [&str; 7] = [
+    "ecr:BatchGetImage",
+    "ecr:GetDownloadUrlForLayer",
+    "ecr:BatchCheckLayerAvailability",
+    "ecr:InitiateLayerUpload",
+    "ecr:UploadLayerPart",
+    "ecr:CompleteLayerUpload",
+    "ecr:PutImage",
+];
+
 /// A statement and where it goes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Statement {
@@ -32,6 +43,8 @@ pub struct Facts<'a> {
     pub repository: Option<&'a str>,
     /// The registry's account.
     pub account: Option<&'a str>,
+    /// Whether it is to push, too.
+    pub pushes: bool,
 }
 
 /// What would mend a missing allowance of this kind; a denial that is explicit is mended by whoever
@@ -39,30 +52,32 @@ pub struct Facts<'a> {
 pub fn allowing(policy: PolicyKind, facts: &Facts<'_>) -> Option<Statement> {
     let repository = facts.repository?;
     let secondary = facts.principal.and_then(account_of).map(str::to_owned);
+    let actions: &[&str] = if facts.pushes { &PUSH_ACTIONS } else { &PULL_ACTIONS };
+    let (does, what) = if facts.pushes { ("pushes", "PushTo") } else { ("pulls", "PullFrom") };
     match policy {
         PolicyKind::Identity => Some(Statement {
             account: secondary,
-            policy: "the policy of the identity that pulls".to_owned(),
+            policy: format!("the policy of the identity that {does}"),
             statement: json!({
-                "Sid": "PullFromEcr", "Effect": "Allow",
-                "Action": PULL_ACTIONS, "Resource": repository,
+                "Sid": format!("{what}Ecr"), "Effect": "Allow",
+                "Action": actions, "Resource": repository,
             }),
         }),
         PolicyKind::Resource => Some(Statement {
             account: facts.account.map(str::to_owned),
             policy: format!("the repository policy of {}", name_of(repository)),
             statement: json!({
-                "Sid": "AllowPull", "Effect": "Allow",
+                "Sid": if facts.pushes { "AllowPushPull" } else { "AllowPull" }, "Effect": "Allow",
                 "Principal": { "AWS": grantee(facts.principal?) },
-                "Action": PULL_ACTIONS,
+                "Action": actions,
             }),
         }),
         PolicyKind::Endpoint => Some(Statement {
             account: secondary,
             policy: "the policies of the VPC endpoints ecr.dkr and ecr.api".to_owned(),
             statement: json!({
-                "Sid": "PullFromEcr", "Effect": "Allow", "Principal": "*",
-                "Action": PULL_ACTIONS, "Resource": repository,
+                "Sid": format!("{what}Ecr"), "Effect": "Allow", "Principal": "*",
+                "Action": actions, "Resource": repository,
             }),
         }),
         _ => None,
@@ -130,6 +145,7 @@ mod tests {
         principal: Some("arn:aws:sts::210987654321:assumed-role/host/i-1"),
         repository: Some("arn:aws:ecr:eu-west-1:123456789012:repository/app/web"),
         account: Some("123456789012"),
+        pushes: false,
     };
 
     #[test]

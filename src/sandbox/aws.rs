@@ -162,7 +162,7 @@ fn sts(body: &Bytes, world: &World) -> Answer {
 }
 
 /// `POST /_sandbox/faults` and `/_sandbox/refusals` with a JSON list, `/_sandbox/expire`, `/_sandbox/forget`; `GET
-/// /_sandbox/calls`.
+/// /_sandbox/calls` and `/_sandbox/pushed`.
 fn control(path: &str, body: &Bytes, world: &World) -> Answer {
     match path {
         "/_sandbox/faults" => match serde_json::from_slice(body) {
@@ -187,6 +187,7 @@ fn control(path: &str, body: &Bytes, world: &World) -> Answer {
             world.end_tokens(path.ends_with("forget"));
             json_answer(StatusCode::OK, &json!({}))
         }
+        "/_sandbox/pushed" => json_answer(StatusCode::OK, &world.pushed(|pushed| pushed.told())),
         "/_sandbox/calls" => json_answer(StatusCode::OK, &json!(world.calls())),
         _ => json_answer(StatusCode::NOT_FOUND, &json!({})),
     }

@@ -7,6 +7,7 @@ mod image;
 mod refusals;
 mod registry;
 mod storage;
+mod uploads;
 mod upstream;
 mod world;
 

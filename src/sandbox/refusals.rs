@@ -16,7 +16,31 @@ pub(super) enum At {
     Blob,
     /// A blob, at the storage.
     Storage,
+    /// Whether there is a blob.
+    BlobCheck,
+    /// The start of an upload.
+    UploadStart,
+    /// A part of it.
+    UploadPart,
+    /// Its end.
+    UploadComplete,
+    /// A manifest that is pushed.
+    ManifestPut,
+    /// A manifest that is deleted.
+    ManifestDelete,
 }
+
+/// The actions that a denial is made for by its name: `ACTION/LAYER`.
+const ACTIONS: [(&str, At); 8] = [
+    ("BatchGetImage", At::Tag),
+    ("GetDownloadUrlForLayer", At::Blob),
+    ("BatchCheckLayerAvailability", At::BlobCheck),
+    ("InitiateLayerUpload", At::UploadStart),
+    ("UploadLayerPart", At::UploadPart),
+    ("CompleteLayerUpload", At::UploadComplete),
+    ("PutImage", At::ManifestPut),
+    ("BatchDeleteImage", At::ManifestDelete),
+];
 
 /// A refusal.
 #[derive(Clone, Debug)]
@@ -56,6 +80,20 @@ pub(super) fn named(name: &str, repository: &str) -> Option<Refusal> {
             ),
         )
     };
+    if let Some((action, layer)) = name.split_once('/') {
+        let (_, at) = *ACTIONS.iter().find(|(known, _)| *known == action)?;
+        let action = format!("ecr:{action}");
+        let tail = match layer {
+            "identity" => format!("because no identity-based policy allows the {action} action"),
+            "resource" => format!("because no resource-based policy allows the {action} action"),
+            "endpoint" => format!("because no VPC endpoint policy allows the {action} action"),
+            "scp" => "with an explicit deny in a service control policy".to_owned(),
+            "rcp" => "with an explicit deny in a resource control policy".to_owned(),
+            "session" => format!("because no session policy allows the {action} action"),
+            _ => return None,
+        };
+        return Some(denied(at, &action, &tail));
+    }
     let manifest = |tail: &str| denied(At::Tag, "ecr:BatchGetImage", tail);
     Some(match name {
         "identity" => {
@@ -114,6 +152,23 @@ pub(super) fn named(name: &str, repository: &str) -> Option<Refusal> {
             kind: "text/html",
             body: "<html>Please sign in</html>".to_owned(),
         },
+        "immutable" => json(
+            At::ManifestPut,
+            400,
+            "TAG_INVALID",
+            "The image tag '1' already exists in the 'app/web' repository and cannot be overwritten because the tag is immutable.",
+        ),
+        "part-rejected" => json(
+            At::UploadPart,
+            416,
+            "BLOB_UPLOAD_INVALID",
+            "First byte of the layer part is 0 instead of 1",
+        ),
+        "part-throttled" => json(At::UploadPart, 429, "TOOMANYREQUESTS", "Rate exceeded"),
+        "part-kms" => json(At::UploadPart, 400, "KmsException", "the key is disabled"),
+        "no-deletion" => {
+            json(At::ManifestDelete, 405, "UNSUPPORTED", "The operation is unsupported.")
+        }
         "layer-gone" => json(At::Blob, 404, "BLOB_UNKNOWN", "blob unknown to registry"),
         "s3-denied" => xml(403, "AccessDenied", "Access Denied"),
         "s3-expired" => xml(403, "AccessDenied", "Request has expired"),

@@ -3,22 +3,27 @@
 
 use std::{io, sync::Arc};
 
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
-    Request, Response, StatusCode,
+    Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
     header::{
         AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION, WWW_AUTHENTICATE,
     },
+    http::request::Parts,
 };
 
 use super::{
-    image::digest,
+    image::{MANIFEST_TYPE, digest},
     refusals::{self, At},
+    uploads::{self, Change},
     world::{Credential, Fault, World},
 };
 
-type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Full<Bytes>>;
+
+/// A longer body is none of a test's.
+const LONGEST_BODY: usize = 16 << 20;
 
 /// Answers one request.
 pub(super) async fn answer(
@@ -44,7 +49,12 @@ pub(super) async fn answer(
     match &world.upstream {
         Some(upstream) if request.uri().path() != "/v2/" => upstream.answer(request).await,
         // A HEAD is answered like a GET; hyper leaves the body out and keeps its length.
-        _ => Ok(route(&request, &world)),
+        _ => {
+            let (head, body) = request.into_parts();
+            let body =
+                Limited::new(body, LONGEST_BODY).collect().await.map_err(io::Error::other)?;
+            route(&head, &body.to_bytes(), &world)
+        }
     }
 }
 
@@ -99,26 +109,32 @@ fn admit(request: &Request<Incoming>, world: &World) -> Option<Answer> {
 }
 
 /// The sandbox's own images, for whoever was admitted.
-fn route(request: &Request<Incoming>, world: &World) -> Answer {
-    let path = request.uri().path();
+fn route(head: &Parts, body: &[u8], world: &World) -> io::Result<Answer> {
+    let path = head.uri.path();
     if path == "/v2/" {
-        return reply(StatusCode::OK, "text/plain", Vec::new());
+        return Ok(reply(StatusCode::OK, "text/plain", Vec::new()));
     }
     let Some((repository, what, wanted)) = parts(path) else {
-        return errors(StatusCode::NOT_FOUND, "UNSUPPORTED", "no such page");
+        return Ok(errors(StatusCode::NOT_FOUND, "UNSUPPORTED", "no such page"));
     };
     let Some(kept) = world.repositories.get(repository) else {
         let account = world.host.split('.').next().unwrap_or_default();
-        return errors(
+        return Ok(errors(
             StatusCode::NOT_FOUND,
             "NAME_UNKNOWN",
             &format!(
                 "The repository with name '{repository}' does not exist in the registry with id '{account}'"
             ),
-        );
+        ));
     };
-    let at = match what {
-        "blobs" => At::Blob,
+    let at = match (&head.method, what) {
+        (&Method::POST, _) => At::UploadStart,
+        (&Method::PATCH, _) => At::UploadPart,
+        (&Method::PUT, "blobs") => At::UploadComplete,
+        (&Method::PUT, _) => At::ManifestPut,
+        (&Method::DELETE, _) => At::ManifestDelete,
+        (&Method::HEAD, "blobs") => At::BlobCheck,
+        (_, "blobs") => At::Blob,
         _ if wanted.starts_with("sha256:") => At::Digest,
         _ => At::Tag,
     };
@@ -126,11 +142,23 @@ fn route(request: &Request<Incoming>, world: &World) -> Answer {
     let refusals = world.refusals();
     let refusal = refusals.iter().filter_map(|name| refusals::named(name, &arn));
     if let Some(refusal) = refusal.into_iter().find(|refusal| refusal.at == at) {
-        let sent = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let sent = head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let body = refusal.body.replace("AUTHORIZATION", sent.unwrap_or_default());
-        return reply(refusal.status, refusal.kind, body.into_bytes());
+        return Ok(reply(refusal.status, refusal.kind, body.into_bytes()));
     }
-    match what {
+    if ![Method::GET, Method::HEAD].contains(&head.method) {
+        let change = Change {
+            method: &head.method,
+            repository,
+            rest: path.strip_prefix(&format!("/v2/{repository}/")).unwrap_or_default(),
+            query: head.uri.query().unwrap_or_default(),
+            headers: &head.headers,
+            body,
+        };
+        return uploads::answer(&change, world);
+    }
+    let pushed = world.pushed(|pushed| pushed.manifest(repository, wanted).cloned());
+    Ok(match what {
         "tags" => {
             let tags: Vec<&String> =
                 kept.manifests.keys().filter(|name| !name.starts_with("sha256:")).collect();
@@ -139,16 +167,25 @@ fn route(request: &Request<Incoming>, world: &World) -> Answer {
         }
         "manifests" => match kept.manifests.get(wanted) {
             Some((kind, bytes)) => manifest(kind, bytes, world),
+            None if pushed.is_some() => manifest(MANIFEST_TYPE, &pushed.unwrap_or_default(), world),
             None => errors(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "Requested image not found"),
         },
-        _ if kept.blobs.contains_key(wanted) => redirect(wanted, world),
-        _ => errors(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", "blob unknown to registry"),
-    }
+        _ if world.blob(wanted).is_none() => {
+            errors(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", "blob unknown to registry")
+        }
+        _ if head.method == Method::HEAD => {
+            reply(StatusCode::OK, "application/octet-stream", Vec::new())
+        }
+        _ => redirect(wanted, world),
+    })
 }
 
 /// Repository, `manifests` or `blobs` or `tags`, and what of it.
 fn parts(path: &str) -> Option<(&str, &str, &str)> {
     let rest = path.strip_prefix("/v2/")?;
+    if let Some((repository, session)) = rest.split_once("/blobs/uploads/") {
+        return Some((repository, "blobs", session));
+    }
     let (rest, wanted) = rest.rsplit_once('/')?;
     let (repository, what) = rest.rsplit_once('/')?;
     ["manifests", "blobs", "tags"].contains(&what).then_some((repository, what, wanted))
@@ -182,12 +219,12 @@ fn redirect(wanted: &str, world: &World) -> Answer {
     answer
 }
 
-fn errors(status: StatusCode, code: &str, message: &str) -> Answer {
+pub(super) fn errors(status: StatusCode, code: &str, message: &str) -> Answer {
     let body = serde_json::json!({ "errors": [{ "code": code, "message": message }] });
     reply(status, "application/json; charset=utf-8", body.to_string().into_bytes())
 }
 
-fn reply(status: StatusCode, kind: &'static str, body: Vec<u8>) -> Answer {
+pub(super) fn reply(status: StatusCode, kind: &'static str, body: Vec<u8>) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from(body)));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));

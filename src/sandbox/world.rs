@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     image::{self, Repository},
+    uploads::Pushed,
     upstream::Upstream,
 };
 
@@ -58,6 +59,12 @@ pub(super) enum Fault {
     Stall,
     /// The storage's clock is decades ahead.
     StorageSkew,
+    /// The registry hangs up when an upload is started.
+    UploadHangUp,
+    /// The registry refuses the bytes that it has already.
+    LayerAlreadyExists,
+    /// The registry does not look whether a manifest's blobs are there.
+    TakesAnyManifest,
 }
 
 /// The whole.
@@ -79,6 +86,7 @@ struct State {
     faults: Vec<Fault>,
     refusals: Vec<String>,
     calls: BTreeMap<String, u64>,
+    pushed: Pushed,
 }
 
 /// What the registry thinks of a credential.
@@ -102,7 +110,13 @@ impl World {
 
     /// A blob of any repository.
     pub(super) fn blob(&self, digest: &str) -> Option<Vec<u8>> {
-        self.repositories.values().find_map(|repository| repository.blobs.get(digest)).cloned()
+        let own = self.repositories.values().find_map(|repository| repository.blobs.get(digest));
+        own.cloned().or_else(|| self.pushed(|pushed| pushed.blob(digest).cloned()))
+    }
+
+    /// Does something with what was pushed.
+    pub(super) fn pushed<T>(&self, what: impl FnOnce(&mut Pushed) -> T) -> T {
+        what(&mut self.state().pushed)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -123,6 +123,10 @@ fn by_registry(refusal: &Refusal<'_>, said: &Said) -> Diagnosis {
         403 => denied(refusal, Denial::parse(&said.message).unwrap_or_default()),
         404 => missing(refusal, code, &lower),
         400 if refusal.exchange.step == Step::Manifest => refusal.bad(Reason::ReferenceInvalid),
+        400..=499 if code == "TAG_INVALID" => refusal.bad(Reason::TagImmutable),
+        400..=499 if stage_of(refusal.exchange) == Stage::Push => {
+            refusal.bad(Reason::UploadRejected)
+        }
         _ => refusal.bad(Reason::RegistryUnhealthy),
     }
 }
@@ -159,6 +163,9 @@ fn denied(refusal: &Refusal<'_>, denial: Denial) -> Diagnosis {
         (_, true) => Reason::ExplicitDeny,
         // The manifest was read a moment ago: the grant is there, and too small.
         (Some(PolicyKind::Identity | PolicyKind::Resource), _) if layer => Reason::PartialGrant,
+        (Some(PolicyKind::Identity | PolicyKind::Resource), _) if part_of_a_push(refusal) => {
+            Reason::PushPartialGrant
+        }
         (Some(PolicyKind::Identity), _) => Reason::IdentityPolicy,
         (Some(PolicyKind::Resource), _) => Reason::ResourcePolicyOrRepository,
         (Some(PolicyKind::Boundary | PolicyKind::Session), _) | (None, false) => {
@@ -173,6 +180,7 @@ fn denied(refusal: &Refusal<'_>, denial: Denial) -> Diagnosis {
         diagnosis.statement = statement_for(
             policy,
             refusal.capsule,
+            refusal.exchange.step,
             denial.principal.as_deref(),
             denial.resource.as_deref(),
         );
@@ -183,6 +191,16 @@ fn denied(refusal: &Refusal<'_>, denial: Denial) -> Diagnosis {
         return diagnosis.or_else(what);
     }
     diagnosis
+}
+
+/// Whether another step of the same push was let through: the grant is there, and too small.
+fn part_of_a_push(refusal: &Refusal<'_>) -> bool {
+    let pushes = [Step::UploadStart, Step::UploadPart, Step::UploadComplete, Step::ManifestPut];
+    pushes.contains(&refusal.exchange.step)
+        && refusal.capsule.exchanges.iter().any(|other| {
+            let answered = other.answer.as_ref().is_some_and(|answer| answer.status < 300);
+            answered && pushes.contains(&other.step)
+        })
 }
 
 fn missing(refusal: &Refusal<'_>, code: &str, lower: &str) -> Diagnosis {
@@ -208,6 +226,7 @@ fn missing(refusal: &Refusal<'_>, code: &str, lower: &str) -> Diagnosis {
             .bad(Reason::ImageMissing)
             .or_else("it is archived: a pull is answered alike; `aws ecr describe-images` tells"),
         (Step::Config | Step::Layer, _) => refusal.bad(Reason::LayerMissing),
+        _ if stage_of(refusal.exchange) == Stage::Push => refusal.bad(Reason::UploadRejected),
         _ => refusal.bad(Reason::RegistryUnhealthy),
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     oci::{
         error::{Broken, Failure, Unconnected, Unresolved, Untrusted},
         phases::{Hop, Phase},
-        trace::Exchange,
+        trace::{Exchange, Step},
     },
 };
 
@@ -50,6 +50,12 @@ pub(super) fn of(exchange: &Exchange, failure: &Failure) -> Diagnosis {
         Failure::Redirect { .. } => (Reason::RedirectUnusable, Stage::LayerUrl),
         Failure::Slow { phase, .. } => (Reason::TransferStalled, stage_of_phase(*phase, exchange)),
         Failure::Body { why: Broken::HungUp, .. } => (Reason::BodyTruncated, stage_of(exchange)),
+        // The same connection has just carried other answers: it is no fault of the network.
+        Failure::Exchange { why: Broken::HungUp | Broken::Reset, .. }
+            if exchange.step == Step::UploadStart =>
+        {
+            (Reason::UploadHungUp, Stage::Push)
+        }
         Failure::Exchange { why: Broken::NotHttp, .. } => {
             (Reason::ManifestUnreadable, stage_of(exchange))
         }
