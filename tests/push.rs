@@ -24,7 +24,7 @@ use ecr_warden::{
         },
         statement::PUSH_ACTIONS,
     },
-    sandbox::{self, Certificate, Options},
+    sandbox::{self, Certificate, Options, Upstream},
 };
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -43,6 +43,10 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
+        Self::before(None).await
+    }
+
+    async fn before(upstream: Option<Upstream>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let options = Options {
@@ -52,7 +56,7 @@ impl Bench {
             token_life: Duration::from_secs(3600),
             ca_file: folder.path().join("ca.pem"),
             certificate: Certificate::Good,
-            upstream: None,
+            upstream,
         };
         let sandbox = sandbox::start(&options).await.unwrap();
         let minted = post(sandbox.aws, "/", "{}").await;
@@ -343,4 +347,120 @@ async fn a_registry_that_takes_any_manifest_is_left_without_it() {
     assert_eq!((states(&judged).as_str(), code(&judged.diagnosis)), ("aaaaaaa", "ok"));
     assert_eq!(rehearsal.left, None);
     assert_eq!(bench.residue().await["manifests"], json!([]));
+}
+
+/// One request to a registry without TLS: the head and the body of its answer.
+async fn ask(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    kind: &str,
+    body: &[u8],
+) -> (String, String) {
+    let mut stream = TcpStream::connect(to).await.unwrap();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nAccept: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), body.to_owned())
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    let digest = sha2::Sha256::digest(bytes);
+    digest.iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+/// Every file below a folder, uploads that are under way included.
+fn files(folder: &std::path::Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            found.extend(files(&entry.path()));
+        } else {
+            found.push(entry.path().display().to_string());
+        }
+    }
+    found.sort();
+    found
+}
+
+#[tokio::test]
+#[ignore = "needs docker-registry; tests/real/run probe runs it"]
+async fn a_real_registry_is_left_as_it_was_by_every_rung_but_the_image() {
+    const KIND: &str = "application/vnd.docker.distribution.manifest.v2+json";
+    let folder = tempfile::tempdir().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = folder.path().join("registry.yml");
+    let data = folder.path().join("data");
+    std::fs::write(&config, format!(
+        "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\nhttp: {{addr: \"{free}\", relativeurls: true}}\n",
+        data.display()
+    )).unwrap();
+    let mut registry = tokio::process::Command::new("docker-registry")
+        .arg("serve")
+        .arg(&config)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    while TcpStream::connect(free).await.is_err() {
+        assert_eq!(registry.try_wait().unwrap(), None, "docker-registry ended");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let mut blobs = Vec::new();
+    for bytes in [json!({"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[sha256(b"layer")]}}).to_string().into_bytes(), b"layer".to_vec()] {
+        let (head, _) = ask(free, "POST", "/v2/app/web/blobs/uploads/", KIND, b"").await;
+        let place = head.lines().find_map(|line| line.strip_prefix("Location: ")).unwrap();
+        let digest = sha256(&bytes);
+        let (head, body) =
+            ask(free, "PUT", &format!("{place}&digest={digest}"), "application/octet-stream", &bytes).await;
+        assert!(head.starts_with("HTTP/1.1 201"), "{head}{body}");
+        blobs.push(json!({"size": bytes.len(), "digest": digest}));
+    }
+    blobs[0]["mediaType"] = json!("application/vnd.docker.container.image.v1+json");
+    blobs[1]["mediaType"] = json!("application/vnd.docker.image.rootfs.diff.tar.gzip");
+    let manifest =
+        json!({"schemaVersion":2,"mediaType":KIND,"config":blobs[0],"layers":[blobs[1]]});
+    let (head, body) =
+        ask(free, "PUT", "/v2/app/web/manifests/1", KIND, manifest.to_string().as_bytes()).await;
+    assert!(head.starts_with("HTTP/1.1 201"), "{head}{body}");
+
+    let bench = Bench::before(Some(Upstream { address: free, storage: "127.0.0.1".into() })).await;
+    let before = files(&data);
+    for (rung, expected, verdict) in [
+        (Rung::Start, "aaaannn", "ok"),
+        (Rung::Part, "aaaaann", "ok"),
+        (Rung::Complete, "aaaaaan", "ok"),
+        (Rung::Manifest, "aaaaaau", "put_image_unproven"),
+    ] {
+        let (_, judged) = bench.rehearse("app/web:1", rung).await;
+        assert_eq!(
+            (states(&judged).as_str(), code(&judged.diagnosis)),
+            (expected, verdict),
+            "{judged:#?}"
+        );
+        // Of an upload that was given up this registry forgets to remove the empty hash state.
+        let mut after = files(&data);
+        after.retain(|file| !file.contains("/hashstates/"));
+        assert_eq!(after, before, "{rung:?}");
+    }
+    let (rehearsal, judged) = bench.rehearse("app/web:1", Rung::Image).await;
+    assert_eq!(
+        (states(&judged).as_str(), code(&judged.diagnosis)),
+        ("aaaaaaa", "ok"),
+        "{judged:#?}"
+    );
+    assert_eq!(rehearsal.left, None);
+    // This registry keeps the name of a tag that leads nowhere; the image is gone by tag and digest.
+    let put =
+        rehearsal.seen.exchanges.iter().find(|one| one.step.word() == "manifest push").unwrap();
+    let path = put.url.split_once("/v2/").unwrap().1;
+    let (head, _) = ask(free, "GET", &format!("/v2/{path}"), KIND, b"").await;
+    assert!(head.starts_with("HTTP/1.1 404"), "{head}");
 }

@@ -1,5 +1,6 @@
-//! Test pulls, and what their failures mean. `pull.rs` does and notes what it sees; `diagnosis.rs`
-//! is pure and says what it means; a capsule carries the one to the other, also by file.
+//! Test pulls and rehearsed pushes, and what their failures mean. `pull.rs` and `push.rs` do and note
+//! what they see; `diagnosis.rs` and `push/verdict.rs` are pure and say what it means; a capsule
+//! carries the one to the other, also by file.
 
 pub mod attempt;
 pub mod capsule;
