@@ -225,3 +225,36 @@ fn no_secret_is_in_a_capsule_even_when_it_is_echoed() {
         assert!(capsule.contains(marked), "{capsule}");
     }
 }
+
+#[test]
+fn a_push_is_rehearsed_and_each_of_its_actions_told_here_and_from_the_trace_elsewhere() {
+    let bench = Bench::new();
+    let fine = bench.probe("app/web:1", &["--push"]);
+    assert_eq!(fine.code, Some(0), "{}{}", fine.out, fine.err);
+    for action in ["ecr:BatchGetImage", "ecr:CompleteLayerUpload"] {
+        assert!(fine.out.contains(&format!("{action:<34}allowed")), "{}", fine.out);
+    }
+    assert!(fine.out.contains(&format!("{:<34}not reached", "ecr:PutImage")), "{}", fine.out);
+    let unproven = bench.probe("app/web:1", &["--push=manifest"]);
+    assert_eq!(unproven.code, Some(3), "{}", unproven.out);
+    assert_eq!(bench.probe("app/web:1", &["--push=everything"]).code, Some(2));
+
+    bench.refuse("UploadLayerPart/resource");
+    let trace = bench.file("trace.json");
+    let denied = bench.probe("app/web:1", &["--push", "--json", "--trace", &trace]);
+    assert_eq!(denied.code, Some(1), "{}", denied.err);
+    let told: Value = serde_json::from_str(&denied.out).unwrap();
+    assert_eq!(told["reason"]["code"], "push_partial_grant");
+    assert_eq!(told["statement"]["account"], "123456789012");
+    let states: Vec<&str> = told["actions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["state"].as_str().unwrap())
+        .collect();
+    let [a, n] = ["allowed", "not_reached"];
+    assert_eq!(states, [a, a, a, a, "denied", n, n]);
+    assert_eq!(told["actions"][4]["policy"], "resource");
+    let elsewhere = bench.run(&["explain", "--json", "--capsule", &trace]);
+    assert_eq!((elsewhere.code, elsewhere.out), (Some(1), denied.out));
+}

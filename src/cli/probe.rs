@@ -25,6 +25,7 @@ use crate::{
         attempt::{Caller, Credential, attempt},
         capsule::Capsule,
         pull::Plan,
+        push::{PushPlan, Rung, rehearse, report::PushReport, verdict::Rehearsal},
         report::{Report, amount},
     },
 };
@@ -55,9 +56,17 @@ pub struct ProbeArgs {
     /// Write all that was seen to a new file, without secrets, for `explain --capsule`.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
+    /// Rehearse a push instead, as far as start, part, complete (the default) or manifest, which
+    /// leave nothing behind; or push a tiny image of our own and delete it again: image.
+    #[arg(long, value_name = "HOW-FAR", num_args = 0..=1, require_equals = true, default_missing_value = "complete", value_parser = rung, conflicts_with = "depth")]
+    pub push: Option<Rung>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+fn rung(text: &str) -> Result<Rung, String> {
+    Rung::of(text).ok_or_else(|| "expected start, part, complete, manifest or image".to_owned())
 }
 
 fn depth(text: &str) -> Result<Depth, String> {
@@ -108,7 +117,7 @@ pub fn run(
         image,
     };
     let runtime = runtime()?;
-    let capsule = runtime.block_on(async {
+    let seen = runtime.block_on(async {
         let caller = match token::find(&loaded, &plan.image.host) {
             Some((registry, host)) => {
                 let mut loaded = loaded.clone();
@@ -119,20 +128,34 @@ pub fn run(
         };
         let record = Arc::new(Record::default());
         let started = Timestamp::now();
+        if let Some(rung) = args.push {
+            let Plan { image, platform, timeout, .. } = plan;
+            let plan = PushPlan { image, rung, platform, timeout };
+            let rehearsal = rehearse(&client, &caller, &plan, &record, started).await;
+            return Ok(Seen::Push(Box::new(rehearsal)));
+        }
         let pull = attempt(&client, &caller, &plan, &record, started);
-        Ok::<_, io::Error>(if io::stderr().is_terminal() && !args.json {
+        Ok::<_, io::Error>(Seen::Pull(Box::new(if io::stderr().is_terminal() && !args.json {
             watched(pull, &record, err).await?
         } else {
             pull.await
-        })
+        })))
     });
     runtime.shutdown_background();
-    let capsule = capsule?;
+    let seen = seen?;
     if let Some(trace) = &mut trace {
-        writeln!(trace, "{:#}", serde_json::to_value(&capsule)?)?;
+        writeln!(trace, "{:#}", serde_json::to_value(&seen)?)?;
         trace.sync_all()?;
     }
-    tell(&capsule, args.json, out)
+    tell(&seen, args.json, out)
+}
+
+/// What was seen, as a trace has it.
+#[derive(serde::Serialize)]
+#[serde(untagged)]
+enum Seen {
+    Pull(Box<Capsule>),
+    Push(Box<Rehearsal>),
 }
 
 /// Says what a capsule of elsewhere means; `-` is standard input.
@@ -149,9 +172,14 @@ pub fn explain(
         File::open(file).and_then(|file| file.take(LARGEST_CAPSULE).read_to_string(&mut text))
     };
     let parsed = read.map_err(|error| error.to_string());
-    let parsed = parsed.and_then(|_| Capsule::parse(&text).map_err(|error| error.to_string()));
+    let parsed = parsed.and_then(|_| match Rehearsal::parse(&text) {
+        Some(rehearsal) => Ok(Seen::Push(Box::new(rehearsal))),
+        None => Capsule::parse(&text)
+            .map(|capsule| Seen::Pull(Box::new(capsule)))
+            .map_err(|error| error.to_string()),
+    });
     match parsed {
-        Ok(capsule) => tell(&capsule, as_json, out),
+        Ok(seen) => tell(&seen, as_json, out),
         Err(why) => {
             writeln!(err, "ecr-warden: {}: {why}", file.display())?;
             writeln!(err, "  -> `ecr-warden probe IMAGE --trace FILE` writes one")?;
@@ -160,14 +188,21 @@ pub fn explain(
     }
 }
 
-fn tell(capsule: &Capsule, as_json: bool, out: &mut dyn Write) -> io::Result<u8> {
-    let report = Report::of(capsule);
-    if as_json {
-        writeln!(out, "{:#}", report.json())?;
-    } else {
-        write!(out, "{}", report.text())?;
-    }
-    Ok(report.exit())
+fn tell(seen: &Seen, as_json: bool, out: &mut dyn Write) -> io::Result<u8> {
+    let (text, exit) = match seen {
+        Seen::Pull(capsule) => {
+            let report = Report::of(capsule);
+            let json = as_json.then(|| format!("{:#}\n", report.json()));
+            (json.unwrap_or_else(|| report.text()), report.exit())
+        }
+        Seen::Push(rehearsal) => {
+            let report = PushReport::of(rehearsal);
+            let json = as_json.then(|| format!("{:#}\n", report.json()));
+            (json.unwrap_or_else(|| report.text()), report.exit())
+        }
+    };
+    out.write_all(text.as_bytes())?;
+    Ok(exit)
 }
 
 /// A new file that only its owner reads. One that is there already, or a link, is left alone.

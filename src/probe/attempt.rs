@@ -9,7 +9,10 @@ use super::{
     pull::{self, Plan},
 };
 use crate::{
-    model::{outcome::Problem, token::Token},
+    model::{
+        outcome::Problem,
+        token::{AuthorizationToken, Token},
+    },
     oci::{client::Client, trace::Record},
 };
 
@@ -40,6 +43,23 @@ pub enum Credential {
     Anonymous,
 }
 
+impl Caller {
+    /// What is sent, and what may be told of it; or why there is nothing to send.
+    pub fn shown(&self) -> (Option<&AuthorizationToken>, Option<TokenFacts>, Option<NoToken>) {
+        match &self.credential {
+            Credential::Token { token, region } => {
+                let facts = TokenFacts { minted: token.minted, region: region.clone() };
+                (Some(&token.secret), Some(facts), None)
+            }
+            Credential::Lacking(problem) => {
+                let code = problem.reason.code().to_owned();
+                (None, None, Some(NoToken { code, detail: problem.detail.clone() }))
+            }
+            Credential::Anonymous => (None, None, None),
+        }
+    }
+}
+
 /// Pulls as `plan` says, and tells all of it. The requests are in `record` while it runs. `started`
 /// is the wall clock's now.
 pub async fn attempt(
@@ -49,17 +69,7 @@ pub async fn attempt(
     record: &Arc<Record>,
     started: Timestamp,
 ) -> Capsule {
-    let (secret, token, no_token) = match &caller.credential {
-        Credential::Token { token, region } => {
-            let facts = TokenFacts { minted: token.minted, region: region.clone() };
-            (Some(&token.secret), Some(facts), None)
-        }
-        Credential::Lacking(problem) => {
-            let code = problem.reason.code().to_owned();
-            (None, None, Some(NoToken { code, detail: problem.detail.clone() }))
-        }
-        Credential::Anonymous => (None, None, None),
-    };
+    let (secret, token, no_token) = caller.shown();
     let pulled = pull::pull(client, secret, plan, record).await;
     Capsule {
         version: capsule::VERSION,

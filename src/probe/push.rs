@@ -5,15 +5,22 @@
 //! end the rehearsal where a later step asks for something else; silence does.
 
 mod image;
+pub mod report;
 mod rung;
 pub mod verdict;
 
 use std::{sync::Arc, time::Duration};
 
 use hyper::{Method, body::Bytes};
+use jiff::Timestamp;
 
 pub use self::rung::Rung;
-use super::capsule::Stop;
+use self::verdict::Rehearsal;
+use super::{
+    Depth,
+    attempt::Caller,
+    capsule::{self, Capsule, Stop},
+};
 use crate::{
     model::{
         image::{ImageRef, Platform},
@@ -81,6 +88,37 @@ pub async fn push(
         }
     }
     Pushed { stop, left }
+}
+
+/// One rehearsal with all that is known around it. `started` is the wall clock's now.
+pub async fn rehearse(
+    client: &Arc<Client>,
+    caller: &Caller,
+    plan: &PushPlan,
+    record: &Arc<Record>,
+    started: Timestamp,
+) -> Rehearsal {
+    let (secret, token, no_token) = caller.shown();
+    let pushed = push(client, secret, plan, record).await;
+    let seen = Capsule {
+        version: capsule::VERSION,
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        image: plan.image.to_string(),
+        depth: Depth::Manifest,
+        reached: None,
+        platform: plan.platform.clone(),
+        started,
+        took: record.elapsed(),
+        registry: caller.registry.clone(),
+        principal: caller.principal.clone(),
+        token,
+        no_token,
+        stop: pushed.stop,
+        bytes: record.received(),
+        layers: None,
+        exchanges: record.exchanges(),
+    };
+    Rehearsal { push: plan.rung, left: pushed.left, seen }
 }
 
 struct Attempt<'a> {

@@ -25,6 +25,11 @@ impl<'a> Report<'a> {
         Self { capsule, diagnosis: diagnose(capsule) }
     }
 
+    /// With a diagnosis that was made by more than the capsule.
+    pub(super) fn with(capsule: &'a Capsule, diagnosis: Diagnosis) -> Self {
+        Self { capsule, diagnosis }
+    }
+
     /// What is the matter.
     pub fn diagnosis(&self) -> &Diagnosis {
         &self.diagnosis
@@ -65,9 +70,17 @@ impl<'a> Report<'a> {
 
     /// For people: the verdict, what mends it, then how it went.
     pub fn text(&self) -> String {
-        let mut text = format!("{}\n{}\n", self.capsule.image, self.headline());
+        self.text_with(&self.headline(), "")
+    }
+
+    /// The same with another headline, and more after what mends it.
+    pub(super) fn text_with(&self, headline: &str, more: &str) -> String {
+        let mut text = format!("{}\n{headline}\n", self.capsule.image);
         self.tell_problem(&mut text);
         text.push('\n');
+        if !more.is_empty() {
+            let _ = writeln!(text, "{more}");
+        }
         if !self.capsule.exchanges.is_empty() {
             let _ = writeln!(text, "{}", timeline::table(self.capsule));
         }
@@ -197,7 +210,7 @@ fn hosts(capsule: &Capsule) -> Vec<(&'static str, String)> {
 }
 
 /// What came from elsewhere must not move the cursor.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '?' } else { c }).collect()
 }
 

@@ -15,7 +15,7 @@ use crate::{
         trace::{Exchange, Step},
     },
     probe::{
-        capsule::{Capsule, Stop},
+        capsule::{Capsule, Stop, VERSION},
         denial::{Denial, PolicyKind},
         diagnosis::{self, Diagnosis, Stage},
         statement::{PUSH_ACTIONS, Statement},
@@ -32,6 +32,14 @@ pub struct Rehearsal {
     pub left: Option<String>,
     /// What was seen.
     pub seen: Capsule,
+}
+
+impl Rehearsal {
+    /// Reads what `probe --push --trace` wrote; `None` if it is something else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let read: Self = serde_json::from_str(text).ok()?;
+        (read.seen.version == VERSION).then_some(read)
+    }
 }
 
 /// What is known of an action.
