@@ -28,6 +28,8 @@ pub mod observe;
 pub mod oci;
 /// Where tokens are published.
 pub mod output;
+/// What the primary account's policies grant, and how that differs from what they should.
+pub mod policy;
 /// Test pulls and their diagnosis.
 pub mod probe;
 /// AWS and a registry on loopback.

@@ -6,6 +6,7 @@ pub mod check;
 #[cfg(feature = "sandbox")]
 pub mod demo;
 pub mod explain;
+pub mod policy;
 pub mod probe;
 pub mod refresh;
 pub mod run;
@@ -62,6 +63,9 @@ pub enum Command {
     /// Who uses the images, and was it us: out of CloudTrail.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// What policies grant, how two differ, and whether a request is allowed; nothing is asked of AWS.
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// The running daemon's view.
     Status(status::StatusArgs),
     /// Have other programs work with this one.
@@ -87,6 +91,7 @@ pub fn dispatch(cli: Cli, out: &mut dyn Write, err: &mut dyn Write) -> io::Resul
         Command::Probe(args) => probe::run(&args, cli.config, out, err),
         Command::Explain(args) => explain::run(&args, cli.config, out, err),
         Command::Audit(command) => audit::run(&command, out, err),
+        Command::Policy(command) => policy::run(&command, out, err),
         Command::Status(args) => status::run(&args, cli.config, out, err),
         Command::Setup(command) => setup::run(&command, cli.config, out, err),
         #[cfg(feature = "sandbox")]

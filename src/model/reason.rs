@@ -200,6 +200,12 @@ reasons! {
     PutImageUnproven "put_image_unproven" "the registry refused the manifest for what it lacks, not for who pushed it" "nothing is known to be wrong: whether ECR asks for the permission first is not proven; push = \"image\" settles it";
     PushLeftBehind "push_left_behind" "the test image could not be deleted again" "delete it by its digest (aws ecr batch-delete-image), and grant ecr:BatchDeleteImage or rehearse no further than complete";
 
+    // policies
+    PolicyMalformed "policy_malformed" "the policy can't be read" "correct the places named; nothing was concluded from what could be read";
+    PolicyGrantsLost "policy_grants_lost" "the policy grants less than is expected" "put the lost grants back into the primary account's policy, or take them out of what is expected";
+    PolicyGrantsGained "policy_grants_gained" "the policy grants more than is expected" "find out who widened it and whether that was meant; else take the gained grants back";
+    PolicyUndecided "policy_undecided" "whether the policies mean the same can't be decided" "the detail says what it depends on; compare with fewer conditions and wildcards, or name the repository or registry";
+
     // the daemon itself
     JobTimeout "job_timeout" "the job did not finish within its deadline" "see what it waits for: network or filesystem; it is tried again";
     JobPanicked "job_panicked" "the job ran into a defect" "report the log line; other jobs are not affected and it is tried again";

@@ -1,0 +1,31 @@
+//! What the primary account's policies grant, how that differs from what they should, and whether
+//! a request is allowed: all pure.
+//!
+//! - [`parse`] reads a document of any [`Kind`]: a [`Document`], or every mistake with its place.
+//! - [`diff`] compares two documents of a kind that has principals, in what they grant.
+
+mod action;
+mod condition;
+mod document;
+mod drift;
+mod facts;
+mod glob;
+mod grants;
+mod json;
+mod matching;
+mod normal;
+mod pattern;
+mod principal;
+mod universe;
+mod witness;
+
+pub use action::{
+    ACTIONS, EcrAction, FUTURE_ACTIONS, PULL, PUSH, REGISTRY_V1, find as find_action,
+};
+pub use document::{
+    Action, Document, ECR_POLICY_CHARACTERS, Effect, Kind, Mistake, Named, Statement, Version,
+    parse,
+};
+pub use drift::{Change, Comparison, Drift, Relation, Row, diff};
+pub use facts::{Fact, Facts};
+pub use principal::{Caller, Who, unique_id_kind};
