@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{
     record::{self, Record, Unread},
-    rules::{Finding, Opinion, Rules},
+    rules::{Finding, Memory, Opinion, Rules},
     seen::{Recent, mark},
     sift::{Sift, Worth},
     splitter::Piece,
@@ -55,6 +55,11 @@ impl Examiner {
     pub fn new(rules: Rules, since: Option<Timestamp>) -> Self {
         let sift = Sift::new(&rules.role_names());
         Self { sift, rules, ids: Recent::new(WINDOW), since, counts: Counts::default() }
+    }
+
+    /// What the rules remember, for the checkpoint.
+    pub fn memory(&self) -> Memory {
+        self.rules.memory()
     }
 
     /// Takes one piece.

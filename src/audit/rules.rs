@@ -5,57 +5,26 @@
 
 pub mod catalogue;
 pub mod expect;
+pub mod ground;
 
-use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
 
-pub use self::catalogue::{Rule, Severity};
-use self::expect::Expect;
+pub use self::{
+    catalogue::{Rule, Severity},
+    ground::Ground,
+};
 use super::{
     action::Operation,
     record::{Answer, Image, Record},
     seen::{Recent, mark},
 };
 
-/// First times, tags and keys: so many of each are remembered.
-const REMEMBERED: usize = 20_000;
+/// So many first times are remembered.
+const FIRSTS: usize = 20_000;
 
-/// What the rules go by.
-#[derive(Clone, Debug)]
-pub struct Ground {
-    /// What is normal.
-    pub expect: Vec<Expect>,
-    /// Rules that are switched off.
-    pub off: Vec<Rule>,
-    /// The accounts that may pull; empty when that is not said.
-    pub accounts: Vec<String>,
-    /// Our own roles, by ARN or name.
-    pub roles: Vec<WildMatch>,
-    /// What the role sessions of our hosts are called.
-    pub hosts: Vec<WildMatch>,
-    /// The repositories that only our own probes pull from.
-    pub probes: Vec<WildMatch>,
-    /// KMS keys that repositories are encrypted with, by ARN or id.
-    pub keys: Vec<WildMatch>,
-    /// First times before this are learned without a word; `None`: first times are not told.
-    pub learned: Option<Timestamp>,
-}
-
-impl Default for Ground {
-    fn default() -> Self {
-        let hosts = ["i-*", "ecr-warden-*"];
-        Self {
-            expect: Vec::new(),
-            off: Vec::new(),
-            accounts: Vec::new(),
-            roles: Vec::new(),
-            hosts: hosts.into_iter().map(WildMatch::new).collect(),
-            probes: Vec::new(),
-            keys: Vec::new(),
-            learned: None,
-        }
-    }
-}
+/// So many tags are remembered with their digests.
+const TAGS: usize = 5_000;
 
 /// One thing that somebody should look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +50,17 @@ pub enum Opinion {
     Counts(Vec<Finding>),
 }
 
+/// What the rules remember over a restart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Marks of first times.
+    firsts: Vec<u64>,
+    /// Marks of tags with their digest and who pushed it.
+    tags: Vec<(u64, String, String)>,
+    /// Keys that ECR was given grants on.
+    keys: Vec<String>,
+}
+
 /// The rules with what they remember.
 #[derive(Debug)]
 pub struct Rules {
@@ -98,9 +78,34 @@ impl Rules {
     pub fn new(ground: Ground) -> Self {
         Self {
             ground,
-            firsts: Recent::new(REMEMBERED),
-            tags: Recent::new(REMEMBERED),
+            firsts: Recent::new(FIRSTS),
+            tags: Recent::new(TAGS),
             keys: Recent::new(1000),
+        }
+    }
+
+    /// The same, with what an earlier run remembered.
+    #[must_use]
+    pub fn remembering(mut self, memory: Memory) -> Self {
+        for first in memory.firsts {
+            self.firsts.put(first, ());
+        }
+        for key in memory.keys {
+            self.keys.put(key, ());
+        }
+        for (tag, digest, who) in memory.tags {
+            self.tags.put(tag, (digest, who));
+        }
+        self
+    }
+
+    /// What is remembered, for the checkpoint.
+    pub fn memory(&self) -> Memory {
+        let tags = self.tags.iter().map(|(tag, (digest, who))| (*tag, digest.clone(), who.clone()));
+        Memory {
+            firsts: self.firsts.iter().map(|(first, ())| *first).collect(),
+            tags: tags.collect(),
+            keys: self.keys.iter().map(|(key, ())| key.clone()).collect(),
         }
     }
 

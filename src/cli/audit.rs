@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::check;
 use clap::Subcommand;
 use jiff::{SignedDuration, Timestamp};
 
@@ -17,13 +18,15 @@ use crate::{
         scan::{self, Step},
         walk::Walk,
     },
-    model::schedule::parse_duration,
+    config::{self, dropin::Sources},
+    model::{audit::AuditSpec, schedule::parse_duration},
 };
 
 /// Who uses the images, and was it us.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
-    /// CloudTrail log files in, a summary and findings out; no AWS and no configuration needed.
+    /// CloudTrail log files in, a summary and findings out; no AWS is asked, and of the
+    /// configuration only [audit] counts, where there is one.
     Scan(ScanArgs),
 }
 
@@ -61,9 +64,28 @@ fn since(text: &str) -> Result<Timestamp, String> {
 }
 
 /// 0: no findings; 1: findings, of which what could not be read is one; 2: nothing could be read.
-pub fn run(command: &AuditCommand, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+pub fn run(
+    command: &AuditCommand,
+    paths: Vec<PathBuf>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> io::Result<u8> {
     let AuditCommand::Scan(args) = command;
-    let examiner = Examiner::new(Rules::new(Ground::default()), args.since);
+    let named = !paths.is_empty();
+    // Rules out of half a configuration would be silent where they should not.
+    let (loaded, mistakes) = config::load_anyway(&Sources::new(paths));
+    if !mistakes.is_empty() && named {
+        check::report(&mistakes, false, err)?;
+        return Ok(2);
+    }
+    let spec = if mistakes.is_empty() { loaded.settings.audit } else { AuditSpec::default() };
+    if !mistakes.is_empty() {
+        writeln!(
+            err,
+            "ecr-warden: the configuration has mistakes and does not count here; `ecr-warden check` lists them"
+        )?;
+    }
+    let examiner = Examiner::new(Rules::new(Ground::of(&spec, None)), args.since);
     let mut progress = io::stderr().is_terminal().then(|| Meter::new(&args.files));
     let mut step = |step: Step| {
         if let Some(meter) = &mut progress {

@@ -111,7 +111,13 @@ pub fn schema() -> Json {
             Shape::Named => json!({ "type": "object", "additionalProperties": object }),
             Shape::List => json!({ "type": "array", "items": object }),
         };
-        properties.insert(table.name.to_owned(), shaped);
+        match table.name.split_once('.') {
+            // A table in a table stands behind it in the list.
+            Some((outer, inner)) => properties[outer]["properties"][inner] = shaped,
+            None => {
+                properties.insert(table.name.to_owned(), shaped);
+            }
+        }
     }
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -144,6 +150,7 @@ fn kind_schema(kind: Kind, doc: &str) -> Json {
         Kind::Name => text(NAME),
         Kind::Hosts => json!({ "type": "array", "items": text(HOST) }),
         Kind::Arguments => json!({ "type": "array", "items": { "type": "string" } }),
+        Kind::Patterns => json!({ "type": "array", "items": text("\\S") }),
         Kind::Names => json!({ "type": "array", "items": text(NAME) }),
     };
     schema["description"] = Json::from(doc);

@@ -72,44 +72,53 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn document(&mut self, document: &DeTable<'_>) {
         for (name, value) in document {
-            let Some(table) = TABLES.iter().find(|table| table.name == name.get_ref()) else {
-                let known = TABLES.iter().map(|table| table.name);
-                self.unknown(name, "table", "", known);
+            let top = || TABLES.iter().filter(|table| !table.name.contains('.'));
+            let Some(table) = top().find(|table| table.name == name.get_ref()) else {
+                self.unknown(name, "table", "", top().map(|table| table.name));
                 continue;
             };
-            match (table.shape, value.get_ref()) {
-                (Shape::Single, DeValue::Table(keys)) => self.section(table, None, name, keys),
-                (Shape::Named, DeValue::Table(named)) => {
-                    for (name, value) in named {
-                        match value.get_ref() {
-                            DeValue::Table(keys) => {
-                                let who = Some(name.get_ref().to_string());
-                                self.section(table, who, name, keys);
-                            }
-                            _ => self.mistake(
-                                &name.span(),
-                                format!("{0} needs a name: write [{0}.default]", table.name),
-                            ),
+            self.table(table, name, value);
+        }
+    }
+
+    fn table(
+        &mut self,
+        table: &'static Table,
+        name: &Spanned<std::borrow::Cow<'_, str>>,
+        value: &Spanned<DeValue<'_>>,
+    ) {
+        match (table.shape, value.get_ref()) {
+            (Shape::Single, DeValue::Table(keys)) => self.section(table, None, name, keys),
+            (Shape::Named, DeValue::Table(named)) => {
+                for (name, value) in named {
+                    match value.get_ref() {
+                        DeValue::Table(keys) => {
+                            let who = Some(name.get_ref().to_string());
+                            self.section(table, who, name, keys);
                         }
+                        _ => self.mistake(
+                            &name.span(),
+                            format!("{0} needs a name: write [{0}.default]", table.name),
+                        ),
                     }
                 }
-                (Shape::List, DeValue::Array(items)) => {
-                    for item in items {
-                        if let DeValue::Table(keys) = item.get_ref() {
-                            let at = Spanned::new(item.span(), name.get_ref().clone());
-                            self.section(table, None, &at, keys);
-                        } else {
-                            let message = format!("{0} is a table: write [[{0}]]", table.name);
-                            self.mistake(&item.span(), message);
-                        }
-                    }
-                }
-                (Shape::List, _) => self.mistake(
-                    &name.span(),
-                    format!("there may be several of it: write [[{}]]", table.name),
-                ),
-                _ => self.mistake(&name.span(), format!("it is a table: write [{}]", table.name)),
             }
+            (Shape::List, DeValue::Array(items)) => {
+                for item in items {
+                    if let DeValue::Table(keys) = item.get_ref() {
+                        let at = Spanned::new(item.span(), name.get_ref().clone());
+                        self.section(table, None, &at, keys);
+                    } else {
+                        let message = format!("{0} is a table: write [[{0}]]", table.name);
+                        self.mistake(&item.span(), message);
+                    }
+                }
+            }
+            (Shape::List, _) => self.mistake(
+                &name.span(),
+                format!("there may be several of it: write [[{}]]", table.name),
+            ),
+            _ => self.mistake(&name.span(), format!("it is a table: write [{}]", table.name)),
         }
     }
 
@@ -123,6 +132,12 @@ impl Reader<'_> {
         let mut section =
             Section { table, name, place: self.place(&at.span()), keys: BTreeMap::new() };
         for (name, value) in keys {
+            // A table in the table: `[[audit.expect]]`.
+            let inner = format!("{}.{}", table.name, name.get_ref());
+            if let Some(inner) = TABLES.iter().find(|table| table.name == inner) {
+                self.table(inner, name, value);
+                continue;
+            }
             let Some(key) = table.keys.iter().find(|key| key.name == name.get_ref()) else {
                 let known = table.keys.iter().map(|key| key.name);
                 self.unknown(name, "key", table.name, known);

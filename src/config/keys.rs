@@ -45,6 +45,8 @@ pub enum Kind {
     Names,
     /// A program and its arguments.
     Arguments,
+    /// A list of texts, with `*` and `?`.
+    Patterns,
 }
 
 /// One key of a table.
@@ -305,6 +307,153 @@ pub const TABLES: &[Table] = &[
             ),
         ],
     },
+    Table {
+        name: "audit",
+        shape: Shape::Single,
+        doc: "Who uses the images, out of CloudTrail. The rules also count for `ecr-warden audit scan`.",
+        keys: &[
+            key(
+                "source",
+                Kind::Word(&["off", "files", "s3", "lookup-events"]),
+                "\"off\"",
+                "Where the daemon gets records from; see docs/audit.md for which one is for a fleet.",
+            ),
+            key("identity", Kind::Name, "\"default\"", "The identity that asks AWS."),
+            key(
+                "region",
+                Kind::Region,
+                "the first registry's",
+                "The region of the event history, the bucket or the queue.",
+            ),
+            key(
+                "interval",
+                Kind::Duration(60, 86_400),
+                "\"5m\"",
+                "How often it is looked; with own_events at least as seldom as fleet asks for.",
+            ),
+            key(
+                "back",
+                Kind::Duration(3600, 90 * 86_400),
+                "\"1d\"",
+                "How far back the first run looks.",
+            ),
+            key("folder", Kind::Path, "required for files", "The folder of log files."),
+            key("bucket", Kind::Text, "required for s3", "The trail's bucket."),
+            key(
+                "prefix",
+                Kind::Text,
+                "required for s3 without queue",
+                "What the keys begin with, down to the region: \"AWSLogs/ACCOUNT/CloudTrail/REGION/\".",
+            ),
+            key(
+                "queue",
+                Kind::Url,
+                "none",
+                "The SQS queue of the bucket's notifications: any number of auditors share it.",
+            ),
+            key(
+                "own_events",
+                Kind::Bool,
+                "true",
+                "For lookup-events: only what this host's own role session did. false is for one auditor per account and region.",
+            ),
+            key(
+                "fleet",
+                Kind::Fraction(1.0, 1000.0),
+                "100",
+                "For own_events: how many hosts of the account do the same. More need s3 with queue.",
+            ),
+            key(
+                "journal",
+                Kind::Word(&["file", "stdout", "log"]),
+                "\"file\"",
+                "Where findings are written: a file of their own, standard output, or the log.",
+            ),
+            key(
+                "journal_file",
+                Kind::Path,
+                "audit/journal.jsonl in the state directory",
+                "The journal's file: JSON lines.",
+            ),
+            key(
+                "journal_megabytes",
+                Kind::Fraction(1.0, 100_000.0),
+                "64",
+                "The journal's size when a new one is begun.",
+            ),
+            key("journal_keep", Kind::Fraction(0.0, 1000.0), "8", "How many older ones are kept."),
+            key(
+                "journal_events",
+                Kind::Word(&["findings", "all"]),
+                "\"findings\"",
+                "Whether every event of ECR is written, with its record.",
+            ),
+            key(
+                "journal_fields",
+                Kind::Word(&["own", "ecs"]),
+                "\"own\"",
+                "The names of fields: those of docs/audit.md, or the Elastic Common Schema's.",
+            ),
+            key(
+                "learn",
+                Kind::Duration(0, 90 * 86_400),
+                "\"7d\"",
+                "How long principals, accounts, regions and repositories are learned before a new one is a finding.",
+            ),
+            key("rules_off", Kind::Names, "none", "Rules that are switched off."),
+            key(
+                "accounts",
+                Kind::Names,
+                "none",
+                "Accounts that may pull; with it a pull by any other is a finding.",
+            ),
+            key(
+                "roles",
+                Kind::Patterns,
+                "none",
+                "Our hosts' own roles, by name or ARN; with it their use under another session's name is a finding.",
+            ),
+            key(
+                "hosts",
+                Kind::Patterns,
+                "[\"i-*\", \"ecr-warden-*\"]",
+                "What the role sessions of our hosts are called.",
+            ),
+            key(
+                "probe_repositories",
+                Kind::Patterns,
+                "none",
+                "Repositories that only test pulls use: left out of the counts.",
+            ),
+            key(
+                "kms_keys",
+                Kind::Patterns,
+                "those that ECR gets grants on",
+                "KMS keys that repositories are encrypted with.",
+            ),
+        ],
+    },
+    Table {
+        name: "audit.expect",
+        shape: Shape::List,
+        doc: "What is normal. As soon as there is one of these, every call that none of them fits is a finding.",
+        keys: &[
+            key("name", Kind::Name, "none", "A name, by which a later file can change it."),
+            key(
+                "principals",
+                Kind::Patterns,
+                "required",
+                "Who: ARNs of roles and users, accounts, or unique ids.",
+            ),
+            key(
+                "actions",
+                Kind::Patterns,
+                "required",
+                "What: token, pull, push, delete, create, policy, setting, template, pull-through, lifecycle, replication, scanning, read, or an API's name such as \"ecr:PutImage\".",
+            ),
+            key("repositories", Kind::Patterns, "all", "Where."),
+        ],
+    },
 ];
 
 impl Kind {
@@ -341,13 +490,14 @@ impl Kind {
             }
             Self::Names => "a list of names".into(),
             Self::Arguments => "a list of texts, the program first".into(),
+            Self::Patterns => "a list of texts, in which * and ? stand for anything".into(),
         }
     }
 
     /// Whether a text is such a value.
     pub fn accepts(self, text: &str) -> bool {
         match self {
-            Self::Text => !text.trim().is_empty(),
+            Self::Text | Self::Patterns => !text.trim().is_empty(),
             Self::Arguments => !text.contains('\0'),
             Self::Word(words) => words.contains(&text),
             Self::Duration(low, high) => {
@@ -380,7 +530,7 @@ impl Kind {
 
     /// Whether the value is a list.
     pub fn is_list(self) -> bool {
-        matches!(self, Self::Hosts | Self::Names | Self::Arguments)
+        matches!(self, Self::Hosts | Self::Names | Self::Arguments | Self::Patterns)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Fragments merged and validated: what the program runs on.
 
+mod audit;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
@@ -15,6 +17,7 @@ use super::{
     keys::{Shape, TABLES},
 };
 use crate::model::{
+    audit::AuditSpec,
     identity::{CredentialsSource, IdentitySpec},
     output::{OutputKind, OutputSpec},
     registry::{RegistryHost, RegistryId, is_pattern},
@@ -47,6 +50,8 @@ pub struct Settings {
     pub registries: Vec<Registry>,
     /// `[[output]]`.
     pub outputs: Vec<OutputSpec>,
+    /// `[audit]` and `[[audit.expect]]`.
+    pub audit: AuditSpec,
 }
 
 /// `[daemon]`.
@@ -272,6 +277,7 @@ impl Builder<'_> {
             metrics: self.metrics(),
             refresh: self.refresh(),
             identities,
+            audit: self.audit(&registries),
             registries,
             outputs,
         }

@@ -1,5 +1,6 @@
 //! The vocabulary: what the other rooms talk about. Pure: no clock, no I/O, nothing of ours imported.
 
+pub mod audit;
 pub mod clock;
 pub mod host_id;
 pub mod identity;

@@ -86,6 +86,7 @@ rules! {
     UnknownSession "unknown_session" Critical Either AuditUnknownSession;
     Unreadable "unreadable" Warning Either AuditUnreadable;
     RecordUnread "record_unread" Warning Either AuditRecordUnread;
+    Gap "gap" Warning Either AuditGap;
 }
 
 impl Rule {

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::*;
+use super::{expect::Expect, *};
 use crate::audit::record::parse;
 
 const OWNER: &str = "123456789012";
@@ -217,4 +217,5 @@ fn every_rule_has_its_name_its_reason_and_nothing_twice() {
         assert_eq!(Rule::of(rule.name()), Some(*rule));
         assert_eq!(rule.reason().code(), format!("audit_{}", rule.name()));
     }
+    assert_eq!(Rule::NAMES, crate::model::audit::RULES);
 }
