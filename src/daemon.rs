@@ -1,5 +1,6 @@
 //! The one place that knows every part: build, spawn, reload as a difference, stop.
 
+mod audit;
 mod hub;
 mod listen;
 mod repair;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::{
+    audit::RunningAudit,
     hub::{Hub, HubDesk},
     listen::Listen,
     repair::Repair,
@@ -105,6 +107,7 @@ struct Daemon {
     keepers: BTreeMap<KeeperKey, RunningKeeper>,
     outputs: BTreeMap<String, RunningOutput>,
     strays: Option<Handle>,
+    audit: Option<RunningAudit>,
     repair: Repair,
     listen: Option<(Handle, CancellationToken)>,
     /// Whether credentials are given out over a socket.
@@ -210,6 +213,7 @@ impl Daemon {
             keepers: BTreeMap::new(),
             outputs: BTreeMap::new(),
             strays: None,
+            audit: None,
             repair,
             listen: None,
             serves: true,
@@ -320,6 +324,7 @@ impl Daemon {
         self.settings = settings;
         self.apply_keepers().await;
         self.apply_outputs().await;
+        self.apply_audit().await;
         let specs = self.settings.outputs.clone();
         *self.configured.lock().unwrap_or_else(PoisonError::into_inner) = specs;
         if let Some(strays) = &self.strays {
@@ -551,7 +556,9 @@ impl Told {
         let explained = !lacking
             .iter()
             .any(|(_, reason)| reason.code == "starting" || reason.code == "output_no_token")
-            && status.jobs.iter().all(|job| job.verdict.is_some() || job.name == "listen");
+            && status.jobs.iter().all(|job| {
+                job.verdict.is_some() || ["audit", "listen"].contains(&job.name.as_str())
+            });
         if !self.ready && (lacking.is_empty() || explained) {
             self.ready = true;
             systemd::ready(&line);

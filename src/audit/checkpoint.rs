@@ -104,7 +104,7 @@ mod tests {
         let (mut kept, _) = file.load("a", early).unwrap();
         kept.place = serde_json::json!({ "x": 1 });
         file.save(&kept).unwrap();
-        assert_eq!(file.load("a", late).unwrap(), (kept.clone(), None));
+        assert_eq!(file.load("a", late).unwrap(), (kept, None));
         let other = file.load("b", late).unwrap().0;
         assert_eq!((other.place, other.began), (Value::Null, early));
         fs::write(&file.0, "{").unwrap();

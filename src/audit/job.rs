@@ -187,15 +187,14 @@ impl AuditJob {
     }
 
     async fn work(&mut self) -> Result<(Tally, Option<Duration>), Problem> {
-        let mut live = match self.live.take() {
-            Some(live) => live,
-            None => {
-                let (live, problem) = self.begin()?;
-                if let Some(problem) = problem {
-                    tracing::warn!(reason = problem.reason.code(), "{problem}");
-                }
-                live
+        let mut live = if let Some(live) = self.live.take() {
+            live
+        } else {
+            let (live, problem) = self.begin()?;
+            if let Some(problem) = problem {
+                tracing::warn!(reason = problem.reason.code(), "{problem}");
             }
+            live
         };
         let began = Instant::now();
         let pause = loop {

@@ -216,7 +216,8 @@ fn list_name(section: &Section) -> Option<String> {
             _ => format!("{kind}:{path}"),
         });
     }
-    registry_id(&table).map(|id| id.to_string())
+    let is_registry = section.table.name == "registry";
+    is_registry.then(|| registry_id(&table))?.map(|id| id.to_string())
 }
 
 fn output_path(table: &Table<'_>) -> Option<String> {

@@ -31,6 +31,10 @@ pub struct Metrics {
     output_writes: IntCounterVec,
     output_repairs: IntCounterVec,
     helper_requests: IntCounterVec,
+    audit_events: IntCounterVec,
+    audit_findings: IntCounterVec,
+    audit_covered: GaugeVec,
+    audit_lag: GaugeVec,
     job_runs: IntCounterVec,
     job_success: GaugeVec,
     job_duration: HistogramVec,
@@ -102,6 +106,10 @@ impl Metrics {
             output_writes: make.counters("output_writes_total", "Writes of an output, by result (ok, failed) and reason.", &["output", "result", "reason"])?,
             output_repairs: make.counters("output_repairs_total", "Entries of ours that were removed or changed by others and put back.", &["output"])?,
             helper_requests: make.counters("helper_requests_total", "Questions to the credentials socket, by result: given, lacking (a registry of ours without a credential), not_ours, refused.", &["result"])?,
+            audit_events: make.counters("audit_events_total", "Events of ECR that were read, by API name (other for rare ones) and outcome: ok, denied, failed. Own probes are left out.", &["event", "outcome"])?,
+            audit_findings: make.counters("audit_findings_total", "Findings, by rule and severity.", &["rule", "severity"])?,
+            audit_covered: make.gauges("audit_covered_until_timestamp_seconds", "Until when every event was looked at that the source has; absent while nothing was.", &[])?,
+            audit_lag: make.gauges("audit_lag_seconds", "How far that was behind when the audit last looked.", &[])?,
             job_runs: make.counters("job_runs_total", "Runs of a job, by result (ok, bad, unknown).", &["name", "result"])?,
             job_success: make.gauges("job_last_success_timestamp_seconds", "When a job last ended well.", &["name"])?,
             job_duration: make.histograms("job_duration_seconds", "How long a job's run took.", &["name"])?,
@@ -208,6 +216,22 @@ impl Metrics {
         self.output_repairs.with_label_values(&[output]).inc();
     }
 
+    /// Until when the audit has looked.
+    pub fn audited(&self, covered: Option<Timestamp>, now: Timestamp) {
+        set(&self.audit_covered, &[], covered.map(seconds));
+        set(&self.audit_lag, &[], covered.map(|covered| seconds(now) - seconds(covered)));
+    }
+
+    /// Events of one kind were read.
+    pub fn audit_event(&self, event: &str, outcome: &str, count: u64) {
+        self.audit_events.with_label_values(&[event, outcome]).inc_by(count);
+    }
+
+    /// Findings of one kind were made.
+    pub fn audit_finding(&self, rule: &str, severity: &str, count: u64) {
+        self.audit_findings.with_label_values(&[rule, severity]).inc_by(count);
+    }
+
     /// A job has run.
     pub fn job(&self, name: &str, word: &str, took: Duration, now: Timestamp) {
         self.job_runs.with_label_values(&[name, word]).inc();
@@ -276,6 +300,9 @@ mod tests {
         metrics.wrote("docker", Ok(()));
         metrics.repaired("docker");
         metrics.job("token:default:eu-west-1", "ok", Duration::from_millis(30), now);
+        metrics.audited(Some(now), now + jiff::SignedDuration::from_mins(20));
+        metrics.audit_event("BatchGetImage", "ok", 3);
+        metrics.audit_finding("denied", "warning", 1);
         metrics.api("ecr", "GetAuthorizationToken", "ok", Duration::from_millis(30));
         metrics
     }

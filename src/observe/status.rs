@@ -58,8 +58,26 @@ pub struct Status {
     pub tokens: Vec<Token>,
     /// The outputs.
     pub outputs: Vec<Output>,
+    /// The audit, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Audit>,
     /// The jobs.
     pub jobs: Vec<Job>,
+}
+
+/// The audit of CloudTrail. Findings are no failure of the daemon's: they don't change the verdict.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Audit {
+    /// Until when every event was looked at; absent while none was.
+    pub covered: Option<Timestamp>,
+    /// Events of ECR since the start.
+    pub events: u64,
+    /// Findings since the start.
+    pub findings: u64,
+    /// The worst of the last run that had any.
+    pub last_finding: Option<String>,
+    /// When that was found.
+    pub last_finding_at: Option<Timestamp>,
 }
 
 /// The configuration in force.
@@ -202,6 +220,16 @@ impl Board {
             status.outputs.len() - 1
         });
         change(&mut status.outputs[at]);
+    }
+
+    /// Changes the audit's line, or adds it.
+    pub fn audit(&self, change: impl FnOnce(&mut Audit)) {
+        change(self.lock().audit.get_or_insert_default());
+    }
+
+    /// Takes the audit's line away.
+    pub fn forget_audit(&self) {
+        self.lock().audit = None;
     }
 
     /// Changes one job's line, or adds it.
@@ -368,6 +396,21 @@ pub fn render(status: &Status, now: Timestamp) -> String {
                 tell(&mut text, "        ", reason);
                 told.push(reason);
             }
+        }
+    }
+    if let Some(audit) = &status.audit {
+        let covered = match audit.covered {
+            Some(covered) => {
+                format!("all that is known was looked at until {}", distance(now, covered))
+            }
+            None => "nothing was looked at yet".to_owned(),
+        };
+        let findings = usize::try_from(audit.findings).unwrap_or(usize::MAX);
+        let _ =
+            writeln!(text, "audit   {covered}; {} since the start", counted(findings, "finding"));
+        if let (Some(last), Some(at)) = (&audit.last_finding, audit.last_finding_at) {
+            let last: String = last.chars().filter(|c| !c.is_control()).collect();
+            let _ = writeln!(text, "          {last} ({})", distance(now, at));
         }
     }
     for job in &status.jobs {
