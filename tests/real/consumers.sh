@@ -244,9 +244,10 @@ check "consumers: ctr has nothing to fall through to without one" shut_out by_ct
 from_kubelet() { printf '%s\n' "$caller" | by_cri_with; }
 check "consumers: CRI falls through an expired header to the kubelet's credential" pulls from_kubelet
 # The control: the same header at the server itself, where nothing comes after it.
-mkdir -p "$c/one/$ecr"; { echo "server = \"https://$ecr\""; echo '[header]'; grep 'Authorization' "$hosts_toml"; } >"$c/one/$ecr/hosts.toml"
+mkdir -p "$c/one/$ecr"; { echo "server = \"https://$ecr\""; echo '[header]'; grep 'Authorization' "$hosts_toml"; echo '[host]'; } >"$c/one/$ecr/hosts.toml"
 shut_in() { hosts_dir=$c/one shut_out by_ctr --user "$caller"; }
 check "consumers: the same header at the server itself would shut the caller out" shut_in
+rm -r "$c/one"
 
 # --- nothing is left behind
 warden_configure 5010 "$every_output$socket_output"
