@@ -11,7 +11,10 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{oneshot, watch};
 
-use super::{Entries, Output, Ownership, Published, Seen, ledger::Ledger};
+use super::{
+    Entries, Output, Ownership, Published, Seen,
+    ledger::{Ledger, Page},
+};
 use crate::{
     model::{
         clock::Clock,
@@ -183,15 +186,14 @@ impl OutputJob {
             if let Some(left) = self.truce(&wanted) {
                 return Outcome::bad(self.fight(), Again::In(left));
             }
-            let ours = {
+            let (page, ours) = {
                 let mut ledger = self.tools.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-                // A ledger that can't be kept must not stop the publication; the store says it.
-                let _ = ledger.intend(&self.spec, &wanted);
+                let page = ledger.intend(&self.spec, &wanted);
                 let mut ours = ledger.known(&self.spec, &wanted);
                 ours.extend(ledger.withdrawable(&self.spec, &hosts, self.deadline_of_expiry()));
-                ours
+                (page, ours)
             };
-            let answer = start(Arc::clone(&self.tools.output), wanted.clone(), ours);
+            let answer = start(Arc::clone(&self.tools.output), wanted.clone(), ours, page);
             self.working = Some(Work { hosts, wanted, answer });
         }
         let Some(mut work) = self.working.take() else {
@@ -326,9 +328,16 @@ impl OutputJob {
 }
 
 /// On a thread of its own: a filesystem that hangs holds neither the loops nor the shutdown.
-fn start(output: Arc<dyn Output>, wanted: Entries, ours: Ownership) -> oneshot::Receiver<Answer> {
+fn start(
+    output: Arc<dyn Output>,
+    wanted: Entries,
+    ours: Ownership,
+    page: Option<Page>,
+) -> oneshot::Receiver<Answer> {
     let (sender, receiver) = oneshot::channel();
     let work = move || {
+        // A ledger that can't be kept must not stop the publication; the store says it.
+        let _ = page.map(|page| page.write());
         let published = output.publish(&wanted, &ours);
         let seen = output.read_back(&wanted);
         let _ = sender.send((published, seen));

@@ -1,5 +1,8 @@
 //! What was published where: kept over a restart, so that an output or a registry that is taken
 //! out of the configuration is withdrawn even if the daemon did not run meanwhile.
+//!
+//! Each output has a page, a file of its own: what a rotation writes grows with the outputs and not
+//! with their square, and no output waits for another's disk.
 
 use std::{
     collections::BTreeMap,
@@ -16,6 +19,7 @@ use crate::{
         outcome::Problem,
         output::{OutputKind, OutputSpec},
         reason::Reason,
+        token::fingerprint,
     },
     state_file::{self, Readers},
 };
@@ -77,40 +81,88 @@ impl Record {
     }
 }
 
+/// A page as it stands in its file.
 #[derive(Serialize, Deserialize)]
-struct File {
+struct Written {
     version: u32,
-    outputs: BTreeMap<String, Record>,
+    output: String,
+    record: Record,
+}
+
+/// What is to be written, without the ledger being held meanwhile.
+#[must_use]
+#[derive(Debug)]
+pub struct Page {
+    path: PathBuf,
+    /// `None`: nothing is left to remember.
+    text: Option<Vec<u8>>,
+}
+
+impl Page {
+    /// Writes it; it is on the disk when this returns.
+    pub fn write(&self) -> Result<(), Problem> {
+        let written = match &self.text {
+            Some(text) => state_file::replace(&self.path, text, Readers::Nobody),
+            None => state_file::remove(&self.path).map(drop),
+        };
+        written.map_err(|error| {
+            Problem::new(Reason::StateUnwritable, format!("{}: {error}", self.path.display()))
+        })
+    }
 }
 
 /// The ledger. Fingerprints only, no credentials.
 #[derive(Debug)]
 pub struct Ledger {
-    path: PathBuf,
+    folder: PathBuf,
     outputs: BTreeMap<String, Record>,
 }
 
 impl Ledger {
-    /// Reads the ledger of a state directory. One that can't be understood is set aside and said.
+    /// Reads the ledger of a state directory. A page that can't be understood is set aside and said.
     pub fn load(state_directory: &Path) -> (Self, Option<Problem>) {
-        let path = state_directory.join("outputs.json");
-        let (outputs, problem) = match fs::read(&path) {
-            Ok(text) => match serde_json::from_slice::<File>(&text) {
-                Ok(file) if file.version == VERSION => (file.outputs, None),
-                _ => {
-                    let aside = path.with_extension("json.bad");
-                    let _ = fs::rename(&path, &aside);
-                    let detail = format!("{}: set aside as {}", path.display(), aside.display());
-                    (BTreeMap::new(), Some(Problem::new(Reason::StateCorrupt, detail)))
-                }
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (BTreeMap::new(), None),
+        let folder = state_directory.join("outputs");
+        let mut ledger = Self { folder, outputs: BTreeMap::new() };
+        let unreadable = |path: &Path, error: &io::Error| {
+            Problem::new(Reason::StateUnreadable, format!("{}: {error}", path.display()))
+        };
+        let pages = match fs::read_dir(&ledger.folder) {
+            Ok(pages) => pages,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return (ledger, None),
             Err(error) => {
-                let detail = format!("{}: {error}", path.display());
-                (BTreeMap::new(), Some(Problem::new(Reason::StateUnreadable, detail)))
+                let problem = unreadable(&ledger.folder, &error);
+                return (ledger, Some(problem));
             }
         };
-        (Self { path, outputs }, problem)
+        let mut problem = None;
+        for page in pages {
+            let path = match page {
+                Ok(page) => page.path(),
+                Err(error) => {
+                    problem = Some(unreadable(&ledger.folder, &error));
+                    continue;
+                }
+            };
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            match fs::read(&path) {
+                Ok(text) => match serde_json::from_slice::<Written>(&text) {
+                    Ok(page) if page.version == VERSION => {
+                        ledger.outputs.insert(page.output, page.record);
+                    }
+                    _ => {
+                        let aside = path.with_extension("json.bad");
+                        let _ = fs::rename(&path, &aside);
+                        let detail =
+                            format!("{}: set aside as {}", path.display(), aside.display());
+                        problem = Some(Problem::new(Reason::StateCorrupt, detail));
+                    }
+                },
+                Err(error) => problem = Some(unreadable(&path, &error)),
+            }
+        }
+        (ledger, problem)
     }
 
     /// What may be taken out of an output: everything of ours for hosts that are no longer
@@ -163,9 +215,9 @@ impl Ledger {
         strays.map(|(name, record)| (name.clone(), record.clone())).collect()
     }
 
-    /// Notes that these entries are about to be published: before they are, so that a kill in
-    /// between leaves no entry that nobody knows of.
-    pub fn intend(&mut self, spec: &OutputSpec, entries: &Entries) -> Result<(), Problem> {
+    /// Notes that these entries are about to be published. The page, if there is one, is to be
+    /// written before they are, so that a kill in between leaves no entry that nobody knows of.
+    pub fn intend(&mut self, spec: &OutputSpec, entries: &Entries) -> Option<Page> {
         let record = self.outputs.entry(spec.name.clone()).or_insert_with(|| Record::of(spec));
         if !record.is_of(spec) {
             *record = Record::of(spec);
@@ -182,7 +234,7 @@ impl Ledger {
                 changed = true;
             }
         }
-        if changed { self.save() } else { Ok(()) }
+        changed.then(|| self.page(&spec.name))
     }
 
     /// Notes that nothing of ours is left for hosts other than these.
@@ -196,18 +248,18 @@ impl Ledger {
         if record.hosts.is_empty() {
             self.outputs.remove(name);
         }
-        if changed { self.save() } else { Ok(()) }
+        if changed { self.page(name).write() } else { Ok(()) }
     }
 
-    fn save(&self) -> Result<(), Problem> {
-        self.write().map_err(|error| {
-            Problem::new(Reason::StateUnwritable, format!("{}: {error}", self.path.display()))
-        })
-    }
-
-    fn write(&self) -> io::Result<()> {
-        let text = serde_json::to_vec(&File { version: VERSION, outputs: self.outputs.clone() })?;
-        state_file::replace(&self.path, &text, Readers::Nobody)
+    fn page(&self, name: &str) -> Page {
+        // Names are free text.
+        let path = self.folder.join(format!("{}.json", fingerprint(name)));
+        let text = self.outputs.get(name).and_then(|record| {
+            let (output, record) = (name.to_owned(), record.clone());
+            // There is nothing in it that JSON can't hold.
+            serde_json::to_vec(&Written { version: VERSION, output, record }).ok()
+        });
+        Page { path, text }
     }
 }
 
@@ -233,7 +285,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (mut ledger, _) = Ledger::load(folder.path());
         for password in ["a", "b", "c", "d", "e"] {
-            ledger.intend(&spec("/x"), &entries(password)).unwrap();
+            ledger.intend(&spec("/x"), &entries(password)).unwrap().write().unwrap();
         }
         let (again, problem) = Ledger::load(folder.path());
         assert_eq!(problem, None);
@@ -244,17 +296,42 @@ mod tests {
         assert_eq!(again.withdrawable(&spec("/y"), &[], now), Ownership::new());
         assert_eq!(again.strays(&[spec("/y")]).len(), 1);
         assert!(again.strays(&[spec("/x")]).is_empty());
-        let text = fs::read_to_string(folder.path().join("outputs.json")).unwrap();
+        let text = fs::read_to_string(pages(&folder).pop().unwrap()).unwrap();
         assert!(!text.contains("QVdT"), "{text}");
     }
 
+    fn pages(folder: &tempfile::TempDir) -> Vec<PathBuf> {
+        let pages = fs::read_dir(folder.path().join("outputs")).unwrap();
+        pages.map(|page| page.unwrap().path()).collect()
+    }
+
     #[test]
-    fn a_ledger_that_is_not_understood_is_set_aside() {
+    fn a_page_that_is_not_understood_is_set_aside_and_the_others_count() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("outputs.json"), "{").unwrap();
+        let (mut ledger, _) = Ledger::load(folder.path());
+        for name in ["torn", "docker-config /root/.docker/config.json"] {
+            let spec = OutputSpec::new(name, OutputKind::DockerConfig, "/x");
+            ledger.intend(&spec, &entries("a")).unwrap().write().unwrap();
+        }
+        let torn = folder.path().join("outputs").join(format!("{}.json", fingerprint("torn")));
+        fs::write(&torn, "{").unwrap();
         let (ledger, problem) = Ledger::load(folder.path());
         assert_eq!(problem.unwrap().reason, Reason::StateCorrupt);
-        assert!(ledger.strays(&[]).is_empty());
-        assert!(folder.path().join("outputs.json.bad").exists());
+        assert_eq!(ledger.records().len(), 1);
+        assert!(torn.with_extension("json.bad").exists() && !torn.exists());
+    }
+
+    #[test]
+    fn a_page_goes_with_the_last_of_its_entries_and_one_output_writes_no_other_page() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut ledger, _) = Ledger::load(folder.path());
+        let other = OutputSpec::new("other", OutputKind::DockerConfig, "/y");
+        ledger.intend(&spec("/x"), &entries("a")).unwrap().write().unwrap();
+        assert_eq!(pages(&folder).len(), 1);
+        ledger.intend(&other, &entries("a")).unwrap().write().unwrap();
+        assert!(ledger.intend(&other, &entries("a")).is_none());
+        ledger.settle("out", &[]).unwrap();
+        assert_eq!(pages(&folder).len(), 1);
+        assert_eq!(Ledger::load(folder.path()).0.records()[0].0, "other");
     }
 }

@@ -87,7 +87,7 @@ mod tests {
             ("b.test".to_owned(), token("password-b", 200)),
         ]);
         let spec = spec(kind, "/file.json");
-        ledger.intend(&spec, &wanted).unwrap();
+        ledger.intend(&spec, &wanted).unwrap().write().unwrap();
         let output = build(&spec, &host(root.path()));
         let _ = output.publish(&wanted, &super::super::Ownership::new()).unwrap();
         (root, ledger)
