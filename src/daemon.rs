@@ -632,7 +632,7 @@ async fn mint_once(loaded: &Loaded) -> Result<(Daemon, Done), StartError> {
     for (key, wanted) in wanted {
         let plan = plan(&daemon.settings, &daemon.host, &key);
         let scope = Arc::new(Mutex::new(Scope { hosts: wanted.hosts, siblings: wanted.siblings }));
-        let outcome = daemon.keeper(&key, &wanted.identity, plan, scope).run().await;
+        let outcome = daemon.keeper(&key, &wanted.identity, plan, scope).doubting().run().await;
         done.push((key.job_name(), outcome.verdict, outcome.change));
     }
     Ok((daemon, done))

@@ -174,6 +174,24 @@ fn token_prints_what_the_daemon_gives_and_mints_when_there_is_none() {
 }
 
 #[test]
+fn without_a_daemon_a_kept_token_that_was_revoked_is_neither_printed_nor_published_again() {
+    let mut host = serving("12h");
+    until("config.json", || host.published().is_some());
+    let kept = said(&host.command(&["token", "images"]).output().unwrap());
+    host.stop();
+    let same = host.command(&["token", "images"]).output().unwrap();
+    assert_eq!((said(&same), host.minted()), (kept.clone(), 1), "what works is not minted again");
+    host.sandbox("POST", "forget", "");
+    let fresh = said(&host.command(&["token", "images"]).output().unwrap());
+    assert!(fresh != kept && host.minted() == 2, "minted {} times", host.minted());
+    host.sandbox("POST", "forget", "");
+    let before = host.published();
+    assert!(host.command(&["refresh"]).output().unwrap().status.success());
+    assert_ne!(host.published(), before);
+    assert_eq!(host.minted(), 3);
+}
+
+#[test]
 fn withdraw_takes_out_what_is_ours_and_only_while_nobody_puts_it_back() {
     let mut host = serving("12h");
     until("config.json", || host.published().is_some());

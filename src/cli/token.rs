@@ -115,10 +115,13 @@ fn from_daemon(loaded: &Loaded, host: &str) -> Option<Result<SecretString, Strin
         socket: socket.path.clone(),
         state: loaded.settings.daemon.state_directory.clone(),
     };
+    // What was kept while it is down may have been revoked since: that is tried first, or minted.
+    if !source.answers() {
+        return None;
+    }
     match source.get(host) {
         Answer::Credential(credential) => Some(Ok(credential.secret)),
-        // A daemon that is down is no reason: it can be minted.
-        Answer::Lacking(why) if source.answers() => Some(Err(why)),
-        Answer::Lacking(_) | Answer::NotOurs => None,
+        Answer::Lacking(why) => Some(Err(why)),
+        Answer::NotOurs => None,
     }
 }

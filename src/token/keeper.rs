@@ -133,6 +133,8 @@ pub struct Keeper {
     tools: Tools,
     scope: Arc<Mutex<Scope>>,
     restored: bool,
+    /// What was kept is tried before it is relied on, however lately it was accepted.
+    doubts: bool,
     held: Option<(Token, Standing)>,
     candidate: Option<(Token, Standing)>,
     implausible: Option<Problem>,
@@ -156,6 +158,7 @@ impl Keeper {
             tools,
             scope,
             restored: false,
+            doubts: false,
             held: None,
             candidate: None,
             implausible: None,
@@ -165,6 +168,13 @@ impl Keeper {
             principal_problem: None,
             tried_under: None,
         }
+    }
+
+    /// For a single look: a token that was revoked since it was last tried is not handed out.
+    #[must_use]
+    pub const fn doubting(mut self) -> Self {
+        self.doubts = true;
+        self
     }
 
     /// One look: do what is to be done, until the decision is to rest.
@@ -241,7 +251,8 @@ impl Keeper {
             return;
         };
         notes.push(format!("kept token published again, valid until {:.0}", kept.token.expires));
-        let standing = kept.accepted.map_or(Standing::Untried, Standing::Accepted);
+        let accepted = kept.accepted.filter(|_| !self.doubts);
+        let standing = accepted.map_or(Standing::Untried, Standing::Accepted);
         self.tried_under = kept.credentials.clone().map(|credentials| {
             (credentials, kept.principal.as_ref().map(|who| who.key().to_owned()))
         });
