@@ -126,11 +126,19 @@ fn show(args: &DemoArgs, folder: &Path, out: &mut dyn Write) -> io::Result<u8> {
     )?;
     writeln!(
         out,
-        "The daemon has one registry and one output. Without it, pulls would fail after {} s.\n",
+        "The daemon has one registry and four outputs. Without it, pulls would fail after {} s.\n",
         args.token_life.as_secs()
     )?;
     writeln!(out, "  configuration  {}", config.display())?;
-    writeln!(out, "  its output     {}", docker.display())?;
+    writeln!(out, "  for docker     {}", docker.display())?;
+    writeln!(out, "  for podman     {}/auth.json", folder.display())?;
+    writeln!(out, "  for containerd {}/certs.d/{registry}/hosts.toml", folder.display())?;
+    writeln!(
+        out,
+        "  for helpers    printf {registry} | ECR_WARDEN_SOCKET={}/credentials.sock {} get",
+        folder.display(),
+        helper()?.display()
+    )?;
     writeln!(out, "  its view       ecr-warden status --config {}", config.display())?;
     writeln!(
         out,
@@ -198,9 +206,17 @@ fn configuration(folder: &Path, sandbox: &sandbox::Sandbox, registry: &str) -> S
          [metrics]\nlisten = \"127.0.0.1:0\"\n\n[refresh]\ncheck = \"5s\"\n\n\
          [identity.default]\nendpoint_url = \"http://{}\"\nca_file = \"{folder}/ca.pem\"\n\n\
          [[registry]]\nname = \"images\"\naccount = \"123456789012\"\nregion = \"eu-west-1\"\nhosts = [\"{registry}\"]\n\n\
-         [[output]]\nname = \"docker\"\nkind = \"docker-config\"\npath = \"{folder}/docker/config.json\"\n",
+         [[output]]\nname = \"docker\"\nkind = \"docker-config\"\npath = \"{folder}/docker/config.json\"\n\n\
+         [[output]]\nname = \"podman\"\nkind = \"containers-auth\"\npath = \"{folder}/auth.json\"\n\n\
+         [[output]]\nname = \"containerd\"\nkind = \"containerd-hosts\"\npath = \"{folder}/certs.d\"\n\n\
+         [[output]]\nname = \"helper\"\nkind = \"socket\"\npath = \"{folder}/credentials.sock\"\n",
         sandbox.aws
     )
+}
+
+/// The credential helper that was built beside this program.
+fn helper() -> io::Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name("docker-credential-ecr-warden"))
 }
 
 /// The daemon as its users start it, in a process of its own.

@@ -116,7 +116,16 @@ impl Metrics {
             api_requests: make.counters("api_requests_total", "Calls to AWS, by result (ok or a reason).", &["service", "operation", "result"])?,
             api_duration: make.histograms("api_request_duration_seconds", "How long a call to AWS took.", &["service", "operation"])?,
             registry: make.registry,
-        })
+        }
+        .with_zeros())
+    }
+
+    /// A counter that appears with its first count hides that count from `increase()`.
+    fn with_zeros(self) -> Self {
+        for result in ["given", "lacking", "not_ours", "refused"] {
+            self.helper_requests.with_label_values(&[result]).inc_by(0);
+        }
+        self
     }
 
     /// The credentials socket was asked.

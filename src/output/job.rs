@@ -108,8 +108,8 @@ pub struct OutputJob {
     /// When something was put back lately.
     repairs: VecDeque<Timestamp>,
     truce_until: Option<Timestamp>,
-    /// The first token may be on its way: its absence is said at the second look.
-    patient: bool,
+    /// The first token may be on its way until then; `None` before the first look.
+    patient_until: Option<Timestamp>,
 }
 
 impl OutputJob {
@@ -125,7 +125,7 @@ impl OutputJob {
             last: Entries::new(),
             repairs: VecDeque::new(),
             truce_until: None,
-            patient: true,
+            patient_until: None,
         }
     }
 
@@ -159,7 +159,7 @@ impl OutputJob {
     /// Says at the first look already that there is no token.
     #[must_use]
     pub fn impatient(mut self) -> Self {
-        self.patient = false;
+        self.patient_until = Some(Timestamp::MIN);
         self
     }
 
@@ -171,6 +171,15 @@ impl OutputJob {
         }
     }
 
+    /// How long the first token is still waited for without a word, whatever wakes this job.
+    fn patience_left(&mut self, hosts: &[String], wanted: &Entries) -> Option<Duration> {
+        let now = self.tools.clock.now();
+        let first = SignedDuration::try_from(FIRST_TOKEN).unwrap_or(SignedDuration::ZERO);
+        let until = *self.patient_until.get_or_insert(now.saturating_add(first).unwrap_or(now));
+        let waits = wanted.is_empty() && !hosts.is_empty() && now < until;
+        waits.then(|| Duration::try_from(until.duration_since(now)).unwrap_or_default())
+    }
+
     fn configured(&self) -> Vec<String> {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -179,9 +188,11 @@ impl OutputJob {
         if self.working.is_none() {
             let hosts = self.configured();
             let wanted = self.wanted(&hosts);
-            let patient = std::mem::replace(&mut self.patient, false);
-            if patient && wanted.is_empty() && !hosts.is_empty() {
-                return Outcome::ok(Again::In(FIRST_TOKEN));
+            // A socket is there from the start: whoever asks it is told why there is nothing yet.
+            if self.spec.kind != OutputKind::Socket
+                && let Some(left) = self.patience_left(&hosts, &wanted)
+            {
+                return Outcome::ok(Again::In(left));
             }
             if let Some(left) = self.truce(&wanted) {
                 return Outcome::bad(self.fight(), Again::In(left));
@@ -245,6 +256,7 @@ impl OutputJob {
             let _ = ledger.settle(&self.spec.name, hosts);
         }
         self.last.clone_from(wanted);
+        let patience = self.patience_left(hosts, wanted);
         let expected = hosts.len();
         let (hosts, mut problem) = match seen {
             Ok(hosts) => (hosts, None),
@@ -256,7 +268,7 @@ impl OutputJob {
         });
         problem = problem.or(unseen).or_else(|| {
             let lacking = expected - wanted.len().min(expected);
-            (lacking > 0).then(|| {
+            (lacking > 0 && patience.is_none()).then(|| {
                 let detail = format!("{lacking} of {expected} registry hosts");
                 Problem::new(Reason::OutputNoToken, detail)
             })
@@ -265,7 +277,7 @@ impl OutputJob {
         let warnings = published.warnings.clone();
         let report = OutputReport { hosts, warnings, problem: problem.clone() };
         self.tools.watcher.report(&self.spec.name, &report);
-        let mut again = Again::In(self.pause(wanted));
+        let mut again = Again::In(patience.unwrap_or_else(|| self.pause(wanted)));
         if let Some(left) = self.truce(wanted) {
             problem = problem.or(Some(self.fight()));
             again = Again::In(left);

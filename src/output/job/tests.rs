@@ -100,6 +100,24 @@ async fn a_credential_stays_until_it_dies_and_not_a_minute_longer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_first_token_is_waited_for_without_a_word_whatever_wakes_the_output() {
+    for (kind, path) in [(OutputKind::DockerConfig, "/config.json"), (OutputKind::Socket, "/sock")]
+    {
+        let mut stage = stage(kind, path);
+        stage.board.send_replace(Board::new());
+        for _ in 0..3 {
+            let outcome = stage.run().await;
+            assert_eq!(outcome.verdict, Verdict::Ok, "{kind:?}");
+            assert!(matches!(outcome.again, Again::In(pause) if pause <= FIRST_TOKEN));
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        tokio::time::advance(FIRST_TOKEN).await;
+        let problem = stage.run().await.verdict.problem().cloned();
+        assert_eq!(problem.unwrap().reason, Reason::OutputNoToken, "{kind:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn containerds_header_is_gone_before_it_dies() {
     let file = format!("/certs.d/{HOST}/hosts.toml");
     let mut stage = stage(OutputKind::ContainerdHosts, "/certs.d");
