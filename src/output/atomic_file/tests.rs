@@ -107,6 +107,9 @@ fn a_writer_that_never_pauses_is_named_and_loses_nothing() {
             written
         })
     };
+    while !fs::read_to_string(&path).unwrap().contains("round") {
+        std::thread::yield_now();
+    }
     let owner = Owner { uid: 0, gid: 0 };
     let result = update(&place(&path), owner, 0o600, &Lines("ours".to_owned()));
     stop.store(true, Ordering::SeqCst);
