@@ -206,6 +206,9 @@ reasons! {
     PolicyMalformed "policy_malformed" "the policy can't be read" "correct the places named; nothing was concluded from what could be read";
     PolicyGrantsLost "policy_grants_lost" "the policy grants less than is expected" "put the lost grants back into the primary account's policy, or take them out of what is expected";
     PolicyGrantsGained "policy_grants_gained" "the policy grants more than is expected" "find out who widened it and whether that was meant; else take the gained grants back";
+    PolicyGrantsNothing "policy_grants_nothing" "no policy of the layer that is named allows the request" "add the statement that is shown where it says; across accounts both sides must allow";
+    PolicyDeniesAccess "policy_denies_access" "a statement denies the request by name" "narrow or remove the statement that is named: nothing that allows outweighs it";
+    PolicyAccessUndecided "policy_access_undecided" "the request is allowed unless what is not known is against it" "read the policies or give the facts that the detail names (--context, --unique-id)";
     PolicyUndecided "policy_undecided" "whether the policies mean the same can't be decided" "the detail says what it depends on; compare with fewer conditions and wildcards, or name the repository or registry";
 
     // the daemon itself

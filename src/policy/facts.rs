@@ -21,6 +21,8 @@ pub struct Facts {
     known: BTreeMap<String, Option<Vec<String>>>,
     /// Whether a key that is not named is absent rather than unknown.
     complete: bool,
+    /// Whether it is a request that carries no tags.
+    tagless: bool,
 }
 
 /// Keys that a request of a role or user of IAM, sent by itself over HTTPS, never has.
@@ -53,12 +55,42 @@ impl Facts {
         self.known.entry(key.to_ascii_lowercase()).or_insert(value);
     }
 
+    /// Adds a value of a key; an empty one says that the request does not have the key.
+    pub fn add(&mut self, key: &str, value: &str) {
+        let values = self.known.entry(key.to_ascii_lowercase()).or_default();
+        if value.is_empty() {
+            *values = None;
+        } else {
+            values.get_or_insert_default().push(value.to_owned());
+        }
+    }
+
+    /// Adds what follows from what is asked: keys that are set already stay as they are.
+    pub(super) fn presume_request(&mut self, action: &str, resource: &str) {
+        let name = action.split_once(':').map_or(action, |(_, name)| name).to_ascii_lowercase();
+        // Only these carry tags in the request (service authorization reference).
+        self.tagless = !matches!(
+            name.as_str(),
+            "createrepository" | "tagresource" | "untagresource" | "listtagsforresource"
+        );
+        let parts: Vec<&str> = resource.split(':').collect();
+        if let ["arn", _, _, region, account, ..] = parts.as_slice() {
+            self.presume("aws:RequestedRegion", Some(region));
+            self.presume("aws:ResourceAccount", Some(account));
+        }
+    }
+
     /// What is known of a key in lower case.
     pub(super) fn of(&self, key: &str) -> Fact<'_> {
         match self.known.get(key) {
             Some(Some(values)) => Fact::Values(values),
             Some(None) => Fact::Absent,
             None if self.complete => Fact::Absent,
+            None if self.tagless
+                && (key == "aws:tagkeys" || key.starts_with("aws:requesttag/")) =>
+            {
+                Fact::Absent
+            }
             None => Fact::Unknown,
         }
     }

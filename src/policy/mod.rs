@@ -3,11 +3,13 @@
 //!
 //! - [`parse`] reads a document of any [`Kind`]: a [`Document`], or every mistake with its place.
 //! - [`diff`] compares two documents of a kind that has principals, in what they grant.
+//! - [`evaluate`] decides a [`Request`] by all [`Policies`] that have a say, and names the layer.
 
 mod action;
 mod condition;
 mod document;
 mod drift;
+mod evaluate;
 mod facts;
 mod glob;
 mod grants;
@@ -27,5 +29,8 @@ pub use document::{
     parse,
 };
 pub use drift::{Change, Comparison, Drift, Relation, Row, diff};
+pub use evaluate::{
+    Access, Deciding, Decision, Paste, Policies, Policy, RegistryScope, Request, Says, evaluate,
+};
 pub use facts::{Fact, Facts};
 pub use principal::{Caller, Who, unique_id_kind};

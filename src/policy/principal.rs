@@ -217,6 +217,11 @@ impl Caller {
         self.parts().is_some_and(|arn| matches!(arn.kind, "role" | "assumed-role"))
     }
 
+    /// Whether it is an account's root user.
+    pub(super) fn is_root(&self) -> bool {
+        self.parts().is_some_and(|arn| arn.kind == "root")
+    }
+
     /// What aws:PrincipalArn is: the role's ARN for a session. `None` for a session, whose ARN
     /// does not show the role's path.
     pub(super) fn principal_arn(&self) -> Option<&str> {

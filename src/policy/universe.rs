@@ -14,7 +14,7 @@ use super::{
     witness::witnesses,
 };
 
-pub(super) use callers::{OTHER_SERVICE, Witness};
+pub(super) use callers::{OTHER_ACCOUNT, OTHER_SERVICE, Witness};
 pub(super) use contexts::{Dimension, owned, resource_dimension};
 
 /// As many classes of actions as a mask has bits.

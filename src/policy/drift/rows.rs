@@ -7,7 +7,7 @@ use super::{
         document::{Effect, Named, Statement},
         grants::{Cell, Grants},
         principal::Who,
-        universe::{Resource, Universe, Witness},
+        universe::{OTHER_ACCOUNT, Resource, Universe, Witness},
     },
     Change, Relation, Row,
 };
@@ -314,9 +314,20 @@ fn name(witness: &Witness) -> String {
         Who::Service(name) if name == super::super::universe::OTHER_SERVICE => {
             "other services of AWS".to_owned()
         }
+        Who::Arn(arn) if arn.ends_with(":root") => {
+            format!("the root user of account {}", who_account(witness))
+        }
         Who::Arn(arn) if witness.example => format!("principals such as {arn}"),
         Who::Account(_) if witness.is_outsider() => "other accounts".to_owned(),
         who => who.to_string(),
+    }
+}
+
+fn who_account(witness: &Witness) -> &str {
+    if witness.caller.account.as_deref() == Some(OTHER_ACCOUNT) {
+        "not named"
+    } else {
+        witness.caller.account.as_deref().unwrap_or_default()
     }
 }
 

@@ -20,7 +20,7 @@ const MAX_CALLERS: usize = 1024;
 /// A service that no policy names.
 pub(in super::super) const OTHER_SERVICE: &str = "any-other.amazonaws.com";
 /// An account that nobody has.
-const OTHER_ACCOUNT: &str = "999999999999";
+pub(in super::super) const OTHER_ACCOUNT: &str = "999999999999";
 
 /// A caller, for whom it stands, and its context.
 #[derive(Clone, Debug)]
@@ -92,7 +92,13 @@ pub(super) fn witnesses_of(documents: &[&Document]) -> Result<Vec<Witness>, Stri
             add(Some(who.clone()), who);
         }
     }
-    unique_ids(documents, &named, general, &mut found);
+    let by_account = patterns_of(documents, "aws:principalaccount");
+    let mut together = !arns.is_empty() || !by_account.is_empty();
+    together |= statements(documents).any(|statement| {
+        statement.effect == Effect::Deny
+            || statement.principals.as_ref().is_some_and(Named::is_all_but)
+    });
+    unique_ids(together, &named, general, &mut found);
     if found.len() > MAX_CALLERS {
         return Err(too_many());
     }
@@ -178,10 +184,13 @@ fn members(
             unique_id: Some(String::new()),
             other: None,
         };
-        let example = matches!(who, Who::Arn(_)) && !named.contains(&who);
+        let example =
+            matches!(&who, Who::Arn(arn) if !arn.ends_with(":root")) && !named.contains(&who);
         found.push(witness(caller, who, general, example));
     };
     add(&general, None, who, true);
+    // The root user has no name but the account's, which matters where names are excepted.
+    texts.insert(format!("arn:{partition}:iam::{account}:root"));
     for text in &texts {
         add(text, None, Who::Arn(text.clone()), false);
         for (session_arn, session) in &sessions {
@@ -203,17 +212,9 @@ fn witness(caller: Caller, who: Who, general: bool, example: bool) -> Witness {
 }
 
 /// Holders of the unique ids that are named: of no account in particular, and where something is
-/// denied or excepted, each of the callers too, for what is said of both together.
-fn unique_ids(
-    documents: &[&Document],
-    named: &BTreeSet<&Who>,
-    general: usize,
-    found: &mut Vec<Witness>,
-) {
-    let together = statements(documents).any(|statement| {
-        statement.effect == Effect::Deny
-            || statement.principals.as_ref().is_some_and(Named::is_all_but)
-    });
+/// said of several names of one caller `together` (a denial, an exception, a condition on the ARN),
+/// each of the callers too.
+fn unique_ids(together: bool, named: &BTreeSet<&Who>, general: usize, found: &mut Vec<Witness>) {
     for who in named {
         let Who::UniqueId(id) = who else { continue };
         for at in 0..general {
