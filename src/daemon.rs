@@ -1,6 +1,7 @@
 //! The one place that knows every part: build, spawn, reload as a difference, stop.
 
 mod audit;
+pub mod engine;
 mod hub;
 mod listen;
 mod repair;

@@ -1,5 +1,7 @@
 //! `ecr-warden probe IMAGE`: a test pull now, and what it means.
 
+mod engine;
+
 use std::{
     fs::{File, OpenOptions},
     io::{self, IsTerminal as _, Read as _, Write},
@@ -24,6 +26,7 @@ use crate::{
         Depth,
         attempt::{Caller, Credential, attempt},
         capsule::Capsule,
+        engine::{Engine, Trial, report::EngineReport},
         pull::Plan,
         push::{PushPlan, Rung, rehearse, report::PushReport, verdict::Rehearsal},
         report::{Report, amount},
@@ -45,8 +48,9 @@ pub struct ProbeArgs {
     /// The image, with its registry: HOST/REPOSITORY[:TAG][@DIGEST].
     pub image: String,
     /// How far down: the manifest, one byte of a layer, or all of them. Nothing is written.
-    #[arg(long, value_name = "DEPTH", default_value = "first-byte", value_parser = depth)]
-    pub depth: Depth,
+    /// [default: first-byte; manifest with --engine, where full has the engine pull]
+    #[arg(long, value_name = "DEPTH", value_parser = depth)]
+    pub depth: Option<Depth>,
     /// For another platform than this host's, such as linux/arm64.
     #[arg(long, value_name = "OS/ARCH", value_parser = platform)]
     pub platform: Option<Platform>,
@@ -60,9 +64,21 @@ pub struct ProbeArgs {
     /// leave nothing behind; or push a tiny image of our own and delete it again: image.
     #[arg(long, value_name = "HOW-FAR", num_args = 0..=1, require_equals = true, default_missing_value = "complete", value_parser = rung, conflicts_with = "depth")]
     pub push: Option<Rung>,
+    /// Have an engine of this host do it, with the credential that its client would send: docker.
+    /// What it pulls is removed again.
+    #[arg(long, value_name = "ENGINE", value_parser = engine_of, conflicts_with = "push")]
+    pub engine: Option<Engine>,
+    /// The engine's socket, if it is not in its usual place.
+    #[arg(long, value_name = "PATH", requires = "engine")]
+    pub socket: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+fn engine_of(text: &str) -> Result<Engine, String> {
+    let known = Engine::of(text).filter(|engine| *engine == Engine::Docker);
+    known.ok_or_else(|| "expected docker".to_owned())
 }
 
 fn rung(text: &str) -> Result<Rung, String> {
@@ -110,10 +126,14 @@ pub fn run(
     };
     log::init(&loaded.settings.daemon.log_format, "error");
     let client = Arc::new(client(&loaded.settings, &image.host));
+    let depth = args.depth.unwrap_or(match args.engine {
+        Some(_) => Depth::Manifest,
+        None => Depth::FirstByte,
+    });
     let plan = Plan {
-        depth: args.depth,
+        depth,
         platform: args.platform.clone().unwrap_or_else(Platform::host),
-        timeout: args.timeout.unwrap_or(if args.depth == Depth::Full { DEEP } else { SHALLOW }),
+        timeout: args.timeout.unwrap_or(if depth == Depth::Full { DEEP } else { SHALLOW }),
         image,
     };
     let runtime = runtime()?;
@@ -133,6 +153,12 @@ pub fn run(
             let plan = PushPlan { image, rung, platform, timeout };
             let rehearsal = rehearse(&client, &caller, &plan, &record, started).await;
             return Ok(Seen::Push(Box::new(rehearsal)));
+        }
+        if let Some(engine) = args.engine {
+            let asked = engine::Asked { engine, socket: args.socket.as_deref(), started };
+            let settings = &loaded.settings;
+            let trial = engine::trial(&asked, settings, &client, &caller, &plan, &record).await?;
+            return Ok(Seen::Engine(Box::new(trial)));
         }
         let pull = attempt(&client, &caller, &plan, &record, started);
         Ok::<_, io::Error>(Seen::Pull(Box::new(if io::stderr().is_terminal() && !args.json {
@@ -156,6 +182,7 @@ pub fn run(
 enum Seen {
     Pull(Box<Capsule>),
     Push(Box<Rehearsal>),
+    Engine(Box<Trial>),
 }
 
 /// Says what a capsule of elsewhere means; `-` is standard input.
@@ -172,9 +199,10 @@ pub fn explain(
         File::open(file).and_then(|file| file.take(LARGEST_CAPSULE).read_to_string(&mut text))
     };
     let parsed = read.map_err(|error| error.to_string());
-    let parsed = parsed.and_then(|_| match Rehearsal::parse(&text) {
-        Some(rehearsal) => Ok(Seen::Push(Box::new(rehearsal))),
-        None => Capsule::parse(&text)
+    let parsed = parsed.and_then(|_| match (Rehearsal::parse(&text), Trial::parse(&text)) {
+        (Some(rehearsal), _) => Ok(Seen::Push(Box::new(rehearsal))),
+        (None, Some(trial)) => Ok(Seen::Engine(Box::new(trial))),
+        (None, None) => Capsule::parse(&text)
             .map(|capsule| Seen::Pull(Box::new(capsule)))
             .map_err(|error| error.to_string()),
     });
@@ -197,6 +225,11 @@ fn tell(seen: &Seen, as_json: bool, out: &mut dyn Write) -> io::Result<u8> {
         }
         Seen::Push(rehearsal) => {
             let report = PushReport::of(rehearsal);
+            let json = as_json.then(|| format!("{:#}\n", report.json()));
+            (json.unwrap_or_else(|| report.text()), report.exit())
+        }
+        Seen::Engine(trial) => {
+            let report = EngineReport::of(trial);
             let json = as_json.then(|| format!("{:#}\n", report.json()));
             (json.unwrap_or_else(|| report.text()), report.exit())
         }

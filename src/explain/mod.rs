@@ -121,6 +121,21 @@ pub fn ways(tree: &Tree, image: &Image) -> Vec<Way> {
     ways
 }
 
+/// The way of one engine's usual client: docker's, podman's, or containerd's kubelet or ctr. It is
+/// root's, else that of whoever asks. May block.
+pub fn client(tree: &Tree, image: &Image, engine: &str) -> Option<Way> {
+    let (root, others) = Person::all(tree);
+    let person = if root.reachable() { Some(&root) } else { others.iter().find(|one| one.is_me) }?;
+    match engine {
+        "docker" => docker::way(tree, person, image),
+        "podman" => containers::way(tree, person, image),
+        _ => {
+            let kubelet = kubelet::way(tree, &root, image);
+            containerd::cri(tree, image, kubelet.as_ref())
+        }
+    }
+}
+
 /// A pick of a file with what comes of it: a helper is asked.
 fn follow(tree: &Tree, person: &Person, file: &Path, pick: Pick) -> Step {
     let from = |at: &str| format!("{}: {at}", file.display());

@@ -211,6 +211,17 @@ reasons! {
     PolicyAccessUndecided "policy_access_undecided" "the request is allowed unless what is not known is against it" "read the policies or give the facts that the detail names (--context, --unique-id)";
     PolicyUndecided "policy_undecided" "whether the policies mean the same can't be decided" "the detail says what it depends on; compare with fewer conditions and wildcards, or name the repository or registry";
 
+    // test pulls through engines
+    EngineUnreachable "engine_unreachable" "the engine can't be asked" "start it, name its socket, and let this program open that: root may";
+    EngineRefused "engine_refused" "the engine fails, and its words are not known here" "read them in the detail; its own log says more";
+    EngineDenied "engine_denied" "the engine says that the pull is denied, and not why" "see what `ecr-warden probe` says of the same image: engines say the same of a missing grant, repository and tag";
+    EngineDiskFull "engine_disk_full" "the engine has no space left" "prune images, and look at the engine's folder and its temporary one, inodes included";
+    EngineNoSpace "engine_no_space" "there is too little space for a test pull, so none was made" "free space where the engine keeps its images, or probe a smaller image";
+    EngineImageDiffers "engine_image_differs" "what the engine has is not what the registry has" "look for a mirror or cache in the engine's configuration that gives another image";
+    EngineViewsDiffer "engine_views_differ" "the engine sees another image under this reference than ecr-warden does" "look for a mirror in the engine's configuration; right after a push both may be right";
+    EngineLeftBehind "engine_left_behind" "the image that the test pull brought could not be removed" "remove it by the reference that the detail names";
+    EngineNotAsked "engine_not_asked" "the engine has no way to be asked as deep as wanted" "probe with --depth full, and an image that no workload on this host uses";
+
     // the daemon itself
     JobTimeout "job_timeout" "the job did not finish within its deadline" "see what it waits for: network or filesystem; it is tried again";
     JobPanicked "job_panicked" "the job ran into a defect" "report the log line; other jobs are not affected and it is tried again";

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{
     capsule::{self, Capsule, NoToken, RegistryFacts, TokenFacts},
+    engine::Wanted,
     pull::{self, Plan},
 };
 use crate::{
@@ -69,9 +70,20 @@ pub async fn attempt(
     record: &Arc<Record>,
     started: Timestamp,
 ) -> Capsule {
+    attempt_and_find(client, caller, plan, record, started).await.0
+}
+
+/// The same with the image that was found, which engines are compared with.
+pub async fn attempt_and_find(
+    client: &Arc<Client>,
+    caller: &Caller,
+    plan: &Plan,
+    record: &Arc<Record>,
+    started: Timestamp,
+) -> (Capsule, Option<Wanted>) {
     let (secret, token, no_token) = caller.shown();
     let pulled = pull::pull(client, secret, plan, record).await;
-    Capsule {
+    let capsule = Capsule {
         version: capsule::VERSION,
         program: env!("CARGO_PKG_VERSION").to_owned(),
         image: plan.image.to_string(),
@@ -88,5 +100,6 @@ pub async fn attempt(
         bytes: record.received(),
         layers: pulled.layers,
         exchanges: record.exchanges(),
-    }
+    };
+    (capsule, pulled.found)
 }

@@ -8,6 +8,7 @@ mod way;
 use serde::Serialize;
 
 use self::refusal::Refusal;
+pub(super) use self::refusal::reason_of as reason_of_denial;
 use super::{
     capsule::{Capsule, Stop},
     denial::PolicyKind,

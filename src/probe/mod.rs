@@ -6,6 +6,7 @@ pub mod attempt;
 pub mod capsule;
 pub mod denial;
 pub mod diagnosis;
+pub mod engine;
 pub mod pull;
 pub mod push;
 pub mod report;

@@ -12,6 +12,7 @@ use tokio::{sync::oneshot, task::JoinSet, time::timeout_at};
 use super::{
     Depth,
     capsule::{Layers, Stop},
+    engine::Wanted,
 };
 use crate::{
     model::{
@@ -60,6 +61,8 @@ pub struct Pulled {
     pub reached: Option<Depth>,
     /// What the layers showed.
     pub layers: Option<Layers>,
+    /// The image that was found, which engines are compared with.
+    pub found: Option<Wanted>,
 }
 
 impl From<Ended> for Stop {
@@ -84,7 +87,7 @@ pub async fn pull(
     plan: &Plan,
     record: &Arc<Record>,
 ) -> Pulled {
-    let mut pulled = Pulled { stop: Stop::Complete, reached: None, layers: None };
+    let mut pulled = Pulled { stop: Stop::Complete, reached: None, layers: None, found: None };
     let deadline = tokio::time::Instant::now() + plan.timeout;
     let attempt = Attempt { client, credential, plan, record, deadline };
     if let Err(stop) = attempt.run(&mut pulled).await {
@@ -128,6 +131,7 @@ impl Attempt<'_> {
             self.consistent(&found.image, &ImageConfig::parse(&config)?, single)?;
         }
         pulled.reached = Some(Depth::Manifest);
+        pulled.found = Some(Wanted::of(found.digest, found.manifest, &found.image));
         let layers = distinct(&found.image.layers);
         if self.plan.depth == Depth::FirstByte
             && let Some(largest) = layers.iter().max_by_key(|layer| layer.size)
@@ -141,9 +145,11 @@ impl Attempt<'_> {
     async fn image(&self, fetch: &mut Fetch<'_>) -> Result<Found, Stop> {
         let reference = self.plan.image.reference();
         let digest = self.plan.image.digest.as_deref();
-        let manifest = self.manifest(fetch, Step::Manifest, reference, digest).await?;
+        let (manifest, own) = self.manifest(fetch, Step::Manifest, reference, digest).await?;
         let children = match manifest {
-            Manifest::Image(image) => return Ok(Found { image, single: true }),
+            Manifest::Image(image) => {
+                return Ok(Found { image, single: true, manifest: own.clone(), digest: own });
+            }
             Manifest::Index(children) => children,
         };
         let Some(child) = manifest::choose(&children, &self.plan.platform) else {
@@ -151,8 +157,12 @@ impl Attempt<'_> {
         };
         let digest = child.digest.as_str();
         match self.manifest(fetch, Step::PlatformManifest, digest, Some(digest)).await? {
-            Manifest::Image(image) => Ok(Found { image, single: false }),
-            Manifest::Index(_) => Err(Stop::Unsupported("an index within an index".to_owned())),
+            (Manifest::Image(image), manifest) => {
+                Ok(Found { image, single: false, manifest, digest: own })
+            }
+            (Manifest::Index(_), _) => {
+                Err(Stop::Unsupported("an index within an index".to_owned()))
+            }
         }
     }
 
@@ -162,7 +172,7 @@ impl Attempt<'_> {
         step: Step,
         reference: &str,
         digest: Option<&str>,
-    ) -> Result<Manifest, Stop> {
+    ) -> Result<(Manifest, String), Stop> {
         let path = format!("/v2/{}/manifests/{reference}", self.plan.image.repository);
         let ask = Ask { accept: Some(manifest::ACCEPT), ..Ask::get(step, path) };
         let head = fetch.open(&ask).await?;
@@ -171,10 +181,11 @@ impl Attempt<'_> {
         let kind = header("content-type").unwrap_or_default();
         let manifest = Manifest::parse(&body, kind)?;
         let stated = header("docker-content-digest").filter(|found| found.starts_with("sha256:"));
+        let own = sha256(&body);
         if let Some(expected) = digest.or(stated) {
-            verify(&format!("the manifest {reference}"), expected, &sha256(&body))?;
+            verify(&format!("the manifest {reference}"), expected, &own)?;
         }
-        Ok(manifest)
+        Ok((manifest, own))
     }
 
     async fn blob(
@@ -290,6 +301,10 @@ impl Attempt<'_> {
 struct Found {
     image: ImageManifest,
     single: bool,
+    /// Its digest.
+    manifest: String,
+    /// The digest of what the reference names.
+    digest: String,
 }
 
 /// One of the streams: takes layers until there are none left.

@@ -228,5 +228,9 @@ pub(super) fn reply(status: StatusCode, kind: &'static str, body: Vec<u8>) -> An
     let mut answer = Response::new(Full::new(Bytes::from(body)));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    let version = HeaderValue::from_static("registry/2.0");
+    answer
+        .headers_mut()
+        .insert(HeaderName::from_static("docker-distribution-api-version"), version);
     answer
 }

@@ -153,24 +153,31 @@ fn token(refusal: &Refusal<'_>, expired: bool) -> Diagnosis {
     refusal.auth(Reason::TokenRefused)
 }
 
-fn denied(refusal: &Refusal<'_>, denial: Denial) -> Diagnosis {
-    let layer = matches!(refusal.exchange.step, Step::Config | Step::Layer);
-    let reason = match (denial.policy, denial.explicit) {
+/// The reason in a denial's words; `layer` if the manifest was let through a moment ago.
+pub(in crate::probe) fn reason_of(denial: &Denial, layer: bool) -> Reason {
+    match (denial.policy, denial.explicit) {
         (Some(PolicyKind::Endpoint), _) => Reason::VpcEndpointPolicy,
         (Some(PolicyKind::ServiceControl | PolicyKind::ResourceControl), false) => {
             Reason::OrganizationPolicy
         }
         (_, true) => Reason::ExplicitDeny,
-        // The manifest was read a moment ago: the grant is there, and too small.
+        // The grant is there, and too small.
         (Some(PolicyKind::Identity | PolicyKind::Resource), _) if layer => Reason::PartialGrant,
-        (Some(PolicyKind::Identity | PolicyKind::Resource), _) if part_of_a_push(refusal) => {
-            Reason::PushPartialGrant
-        }
         (Some(PolicyKind::Identity), _) => Reason::IdentityPolicy,
         (Some(PolicyKind::Resource), _) => Reason::ResourcePolicyOrRepository,
         (Some(PolicyKind::Boundary | PolicyKind::Session), _) | (None, false) => {
             Reason::AccessDenied
         }
+    }
+}
+
+fn denied(refusal: &Refusal<'_>, denial: Denial) -> Diagnosis {
+    let layer = matches!(refusal.exchange.step, Step::Config | Step::Layer);
+    let reason = match reason_of(&denial, layer) {
+        Reason::IdentityPolicy | Reason::ResourcePolicyOrRepository if part_of_a_push(refusal) => {
+            Reason::PushPartialGrant
+        }
+        reason => reason,
     };
     let mut diagnosis = refusal.bad(reason);
     diagnosis.action =

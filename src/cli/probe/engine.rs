@@ -1,0 +1,62 @@
+//! `probe --engine`: our own client first, then the engine.
+
+use std::{io, path::Path, sync::Arc};
+
+use jiff::Timestamp;
+
+use crate::{
+    config::settings::Settings,
+    daemon,
+    explain::{Image, look::Tree},
+    oci::{client::Client, trace::Record},
+    probe::{
+        Depth,
+        attempt::{Caller, attempt_and_find},
+        engine::{Engine, EnginePlan, Trial, look},
+        pull::Plan,
+    },
+};
+
+/// Bytes that must be free beyond what the image takes.
+const LEAST_FREE: u64 = 2 << 30;
+
+/// Which engine, where, and when.
+pub(super) struct Asked<'a> {
+    pub(super) engine: Engine,
+    pub(super) socket: Option<&'a Path>,
+    pub(super) started: Timestamp,
+}
+
+/// Asks both.
+pub(super) async fn trial(
+    asked: &Asked<'_>,
+    settings: &Settings,
+    client: &Arc<Client>,
+    caller: &Caller,
+    plan: &Plan,
+    record: &Arc<Record>,
+) -> io::Result<Trial> {
+    // A byte of a layer tells the storage's half from the engine's.
+    let own = Plan { depth: plan.depth.min(Depth::FirstByte), ..plan.clone() };
+    let (seen, wanted) = attempt_and_find(client, caller, &own, record, asked.started).await;
+    let prefix = Path::new("/").join(&settings.daemon.host_prefix);
+    let tree = Tree::open(&prefix).map_err(io::Error::other)?;
+    let image = Image { host: plan.image.host.clone(), repository: plan.image.repository.clone() };
+    let engine = asked.engine;
+    let usual = prefix.join(engine.socket().trim_start_matches('/'));
+    let offered =
+        tokio::task::spawn_blocking(move || daemon::engine::offered(&tree, &image, engine));
+    let offered = offered.await.map_err(io::Error::other)?;
+    let plan = EnginePlan {
+        engine,
+        socket: asked.socket.map_or(usual, Path::to_owned),
+        prefix,
+        image: plan.image.clone(),
+        depth: plan.depth,
+        platform: plan.platform.clone(),
+        wanted,
+        timeout: plan.timeout,
+        least_free: LEAST_FREE,
+    };
+    Ok(Trial { engine: look(&plan, &offered).await, seen })
+}
