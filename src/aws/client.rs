@@ -26,7 +26,10 @@ use aws_smithy_runtime_api::{
 use aws_smithy_types::{config_bag::ConfigBag, timeout::TimeoutConfig};
 use secrecy::ExposeSecret as _;
 
-use super::{CallObserver, Identity, TokenMint, identity::SdkIdentity, mint::SdkMint};
+use super::{
+    Bucket, CallObserver, EventHistory, Identity, Queue, TokenMint, bucket::SdkBucket,
+    identity::SdkIdentity, mint::SdkMint, queue::SdkQueue, trail::SdkHistory,
+};
 use crate::{
     model::{host_id::HostId, identity::IdentitySpec, outcome::Problem, reason::Reason},
     trust,
@@ -74,6 +77,24 @@ impl Aws {
         public: bool,
     ) -> Arc<dyn TokenMint> {
         Arc::new(SdkMint::new(self.sdk_identity(spec, region), region, public))
+    }
+
+    /// The event history of that identity's account in a region.
+    pub fn history(self: &Arc<Self>, spec: &IdentitySpec, region: &str) -> Arc<dyn EventHistory> {
+        let identity = self.sdk_identity(spec, region);
+        Arc::new(SdkHistory { identity, region: region.to_owned() })
+    }
+
+    /// The buckets of a region, as that identity sees them.
+    pub fn bucket(self: &Arc<Self>, spec: &IdentitySpec, region: &str) -> Arc<dyn Bucket> {
+        let identity = self.sdk_identity(spec, region);
+        Arc::new(SdkBucket { identity, region: region.to_owned() })
+    }
+
+    /// A queue, by its URL.
+    pub fn queue(self: &Arc<Self>, spec: &IdentitySpec, region: &str, url: &str) -> Arc<dyn Queue> {
+        let identity = self.sdk_identity(spec, region);
+        Arc::new(SdkQueue { identity, region: region.to_owned(), url: url.to_owned() })
     }
 
     pub(super) fn sdk_identity(

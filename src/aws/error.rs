@@ -101,13 +101,13 @@ fn by_code(operation: &str, status: u16, code: &str, message: &str, skew: f64) -
         | "MissingAuthenticationToken"
         | "MissingAuthenticationTokenException"
         | "IncompleteSignature" => Reason::CredentialsInvalid,
-        "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => {
-            if operation == "AssumeRole" {
-                Reason::AssumeRoleDenied
-            } else {
-                Reason::PermissionMissing
+        "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => match operation {
+            "AssumeRole" => Reason::AssumeRoleDenied,
+            "LookupEvents" | "ListObjectsV2" | "GetObject" | "ReceiveMessage" | "DeleteMessage" => {
+                Reason::AuditPermissionMissing
             }
-        }
+            _ => Reason::PermissionMissing,
+        },
         _ if status == 429
             || code.starts_with("Throttl")
             || ["TooManyRequestsException", "RequestLimitExceeded", "SlowDown"].contains(&code) =>
@@ -201,6 +201,8 @@ mod tests {
         ] {
             assert_eq!(ours(status, code, message), reason, "{code} {message}");
         }
+        let reading = by_code("GetObject", 403, "AccessDenied", "", 0.0);
+        assert_eq!(reading, Reason::AuditPermissionMissing);
         assert_eq!(by_code("AssumeRole", 403, "AccessDenied", "", 0.0), Reason::AssumeRoleDenied);
         let plain = "The request signature we calculated does not match";
         assert_eq!(by_code("x", 403, "SignatureDoesNotMatch", plain, -900.0), Reason::ClockSkew);

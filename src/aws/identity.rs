@@ -77,6 +77,22 @@ impl SdkIdentity {
         }
     }
 
+    /// Tells the observer of a call, and lets go of credentials that AWS no longer takes.
+    pub(super) async fn told<T>(
+        &self,
+        service: &'static str,
+        operation: &'static str,
+        result: &Result<T, Problem>,
+        since: Instant,
+    ) {
+        self.aws.called(service, operation, result, since);
+        if let Err(problem) = result
+            && matches!(problem.reason, Reason::CredentialsExpired | Reason::CredentialsInvalid)
+        {
+            self.forget().await;
+        }
+    }
+
     /// Lets go of credentials that AWS no longer takes.
     pub(super) async fn forget(&self) {
         *self.resolved.lock().await = None;

@@ -1,9 +1,12 @@
 //! AWS, behind small traits. The only room that imports the AWS SDK.
 
+mod bucket;
 pub mod client;
 mod error;
 mod identity;
 mod mint;
+mod queue;
+mod trail;
 
 use std::{future::Future, pin::Pin, time::Duration};
 
@@ -45,6 +48,86 @@ pub trait Identity: Send + Sync {
 pub trait TokenMint: Send + Sync {
     /// GetAuthorizationToken of ECR or of ECR Public.
     fn mint(&self) -> BoxFuture<'_, Result<MintedToken, Problem>>;
+}
+
+/// What is asked of the event history: one attribute, since the API takes no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HistoryFilter {
+    /// Events of a service.
+    Source(String),
+    /// Events of a user, or of a role session by its name.
+    Username(String),
+}
+
+/// A window of the event history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryQuery {
+    /// From when.
+    pub from: Timestamp,
+    /// Until when.
+    pub until: Timestamp,
+    /// Which events.
+    pub filter: HistoryFilter,
+}
+
+/// A page of the event history, the newest event first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HistoryPage {
+    /// The records, as JSON.
+    pub records: Vec<String>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// LookupEvents. AWS allows two calls a second, to all of an account's callers in a region together.
+pub trait EventHistory: Send + Sync {
+    /// One page: one call.
+    fn page<'a>(
+        &'a self,
+        query: &'a HistoryQuery,
+        next: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<HistoryPage, Problem>>;
+}
+
+/// A page of a bucket's keys, in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The keys.
+    pub keys: Vec<String>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// Objects of S3, read only.
+pub trait Bucket: Send + Sync {
+    /// ListObjectsV2: one page.
+    fn list<'a>(
+        &'a self,
+        bucket: &'a str,
+        prefix: &'a str,
+        next: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Listing, Problem>>;
+
+    /// GetObject. `audit_unreadable`: it is not there, or far too large.
+    fn get<'a>(&'a self, bucket: &'a str, key: &'a str) -> BoxFuture<'a, Result<Vec<u8>, Problem>>;
+}
+
+/// A message of a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// What it is deleted by.
+    pub receipt: String,
+    /// Its text.
+    pub body: String,
+}
+
+/// A queue of SQS.
+pub trait Queue: Send + Sync {
+    /// ReceiveMessage: at most ten, which nobody else gets for a minute.
+    fn receive(&self) -> BoxFuture<'_, Result<Vec<Message>, Problem>>;
+
+    /// DeleteMessage.
+    fn delete<'a>(&'a self, receipt: &'a str) -> BoxFuture<'a, Result<(), Problem>>;
 }
 
 /// Who is told of every call to AWS.

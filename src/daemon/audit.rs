@@ -8,7 +8,15 @@ use super::{Daemon, hub::Hub};
 use crate::{
     audit::{
         job::{AuditJob, Tally, Tools, Watcher},
-        source::{Source, files::Files},
+        rules::{Rule, Severity},
+        source::{
+            Source,
+            bucket::Listed,
+            files::Files,
+            lookup::{Lookup, Turn},
+            queue::Queued,
+            slot,
+        },
     },
     model::{
         audit::{AuditSource, AuditSpec},
@@ -16,6 +24,9 @@ use crate::{
     },
     schedule::{driver::Handle, wake::Wake},
 };
+
+/// Makes the source.
+type Make = Box<dyn Fn() -> Box<dyn Source> + Send>;
 
 /// The job with what it was built on.
 pub(super) struct RunningAudit {
@@ -37,26 +48,54 @@ impl Daemon {
             running.handle.stop().await;
             self.hub.forget_audit();
         }
-        let Some(source) = Self::audit_source(&spec) else { return };
+        let Some(source) = self.audit_source(&spec, identity.as_ref()) else { return };
         let tools = Tools {
             source,
             state: self.settings.daemon.state_directory.clone(),
             clock: Arc::clone(&self.hub.clock),
             watcher: Arc::clone(&self.hub) as Arc<dyn Watcher>,
         };
+        // Born at zero, so that the first finding is an increase.
+        for rule in Rule::ALL {
+            self.hub.metrics.audit_finding(rule.name(), rule.severity().word(), 0);
+        }
+        self.hub.metrics.audit_finding(Rule::Denied.name(), Severity::Notice.word(), 0);
         let job = AuditJob::new(spec.clone(), tools);
         let handle = self.driver.spawn(Box::new(job), Wake::default(), None);
         self.audit = Some(RunningAudit { spec, identity, handle });
     }
 
-    fn audit_source(spec: &AuditSpec) -> Option<Box<dyn Fn() -> Box<dyn Source> + Send>> {
-        match spec.source? {
-            AuditSource::Files => {
-                let folder = spec.folder.clone()?;
-                Some(Box::new(move || Box::new(Files::new(&folder))))
-            }
-            AuditSource::S3 | AuditSource::LookupEvents => None,
+    fn audit_source(&self, spec: &AuditSpec, identity: Option<&IdentitySpec>) -> Option<Make> {
+        let source = spec.source?;
+        if source == AuditSource::Files {
+            let folder = spec.folder.clone()?;
+            return Some(Box::new(move || Box::new(Files::new(&folder))));
         }
+        let (identity, region) = (identity?.clone(), spec.region.clone()?);
+        let (aws, spec, host) = (Arc::clone(&self.aws), spec.clone(), self.host.clone());
+        Some(Box::new(move || match (source, &spec.queue) {
+            (AuditSource::LookupEvents, _) => {
+                let own = spec.own_events.then(|| aws.identity(&identity, &region));
+                let turn = if spec.own_events {
+                    let period = slot::period(spec.fleet, spec.interval);
+                    Turn::Slot { place: host.spread("lookup-events"), period }
+                } else {
+                    Turn::Alone
+                };
+                let history = aws.history(&identity, &region);
+                Box::new(Lookup::new(history, own, &region, turn, spec.back))
+            }
+            (_, Some(url)) => {
+                let queue = aws.queue(&identity, &region, url);
+                let objects = aws.bucket(&identity, &region);
+                Box::new(Queued::new(queue, objects, url, spec.bucket.as_deref()))
+            }
+            (_, None) => {
+                let bucket = spec.bucket.as_deref().unwrap_or_default();
+                let objects = aws.bucket(&identity, &region);
+                Box::new(Listed::new(objects, bucket, &spec.prefix, spec.back))
+            }
+        }))
     }
 }
 

@@ -189,6 +189,7 @@ reasons! {
     AuditTruncated "audit_truncated" "a log file ends before its end" "fetch it again; what stood before the end was examined";
     AuditCorrupt "audit_corrupt" "a log file is damaged" "fetch it again; if the object itself is damaged, somebody else than CloudTrail wrote it";
     AuditBomb "audit_bomb" "a log file unpacks to far more than any log" "find out who put it there: CloudTrail did not";
+    AuditPermissionMissing "audit_permission_missing" "the identity may not read the trail" "allow cloudtrail:LookupEvents, or s3:ListBucket and s3:GetObject (kms:Decrypt for an encrypted trail), or sqs:ReceiveMessage and sqs:DeleteMessage, as docs/audit.md lists them";
     AuditGap "audit_gap" "there is a time that nobody has looked at" "get the records of that time from the trail's bucket and read them with `ecr-warden audit scan`";
     AuditJournalUnwritable "audit_journal_unwritable" "findings can't be written to the journal" "check free space, owner and mode of the journal's folder; nothing is lost meanwhile: the audit waits";
     AuditRecordUnread "audit_record_unread" "a record can't be read" "look at what it is; whatever is not of CloudTrail does not belong among the files";

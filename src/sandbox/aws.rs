@@ -64,7 +64,12 @@ fn route(target: &str, scope: &str, body: &Bytes, world: &World) -> Answer {
         return sts(body, world);
     };
     let public = service.starts_with("Spencer");
-    world.called(&format!("{}:{operation}", if public { "ecr-public" } else { "ecr" }));
+    let called = match (public, operation) {
+        (true, _) => "ecr-public",
+        (false, "LookupEvents") => "cloudtrail",
+        (false, _) => "ecr",
+    };
+    world.called(&format!("{called}:{operation}"));
     if !scope.starts_with("AWS4-HMAC-SHA256") {
         return failure("MissingAuthenticationTokenException", "Missing Authentication Token");
     }
@@ -82,6 +87,12 @@ fn route(target: &str, scope: &str, body: &Bytes, world: &World) -> Answer {
     }
     match operation {
         "GetAuthorizationToken" => token(public, world),
+        "LookupEvents" => {
+            match world.history(|history| history.lookup(body, std::time::Instant::now())) {
+                Ok(answer) => json_answer(StatusCode::OK, &answer),
+                Err((code, message)) => failure(code, message),
+            }
+        }
         "DescribeRepositories" => json_answer(
             StatusCode::OK,
             &json!({ "repositories": [{
@@ -161,7 +172,8 @@ fn sts(body: &Bytes, world: &World) -> Answer {
     }
 }
 
-/// `POST /_sandbox/faults` and `/_sandbox/refusals` with a JSON list, `/_sandbox/expire`, `/_sandbox/forget`; `GET
+/// `POST /_sandbox/faults` and `/_sandbox/refusals` with a JSON list, `/_sandbox/expire`, `/_sandbox/forget`,
+/// `/_sandbox/events` with a list of CloudTrail records; `GET
 /// /_sandbox/calls` and `/_sandbox/pushed`.
 fn control(path: &str, body: &Bytes, world: &World) -> Answer {
     match path {
@@ -185,6 +197,10 @@ fn control(path: &str, body: &Bytes, world: &World) -> Answer {
         }
         "/_sandbox/expire" | "/_sandbox/forget" => {
             world.end_tokens(path.ends_with("forget"));
+            json_answer(StatusCode::OK, &json!({}))
+        }
+        "/_sandbox/events" => {
+            world.history(|history| history.add(serde_json::from_slice(body).unwrap_or_default()));
             json_answer(StatusCode::OK, &json!({}))
         }
         "/_sandbox/pushed" => json_answer(StatusCode::OK, &world.pushed(|pushed| pushed.told())),

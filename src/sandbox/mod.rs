@@ -3,6 +3,7 @@
 //! reason code of ours.
 
 mod aws;
+mod history;
 mod image;
 mod refusals;
 mod registry;

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    history::History,
     image::{self, Repository},
     uploads::Pushed,
     upstream::Upstream,
@@ -87,6 +88,7 @@ struct State {
     refusals: Vec<String>,
     calls: BTreeMap<String, u64>,
     pushed: Pushed,
+    history: History,
 }
 
 /// What the registry thinks of a credential.
@@ -112,6 +114,11 @@ impl World {
     pub(super) fn blob(&self, digest: &str) -> Option<Vec<u8>> {
         let own = self.repositories.values().find_map(|repository| repository.blobs.get(digest));
         own.cloned().or_else(|| self.pushed(|pushed| pushed.blob(digest).cloned()))
+    }
+
+    /// Does something with the event history.
+    pub(super) fn history<T>(&self, what: impl FnOnce(&mut History) -> T) -> T {
+        what(&mut self.state().history)
     }
 
     /// Does something with what was pushed.

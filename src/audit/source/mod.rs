@@ -1,7 +1,12 @@
 //! Where records come from, behind one trait: parcels of bytes, each given back when what is in it
 //! is safe.
 
+pub mod bucket;
 pub mod files;
+pub mod lookup;
+pub mod notice;
+pub mod queue;
+pub mod slot;
 
 use std::{future::Future, path::PathBuf, pin::Pin, time::Duration};
 

@@ -78,9 +78,6 @@ impl Builder<'_> {
             }
             _ => None,
         };
-        if matches!(spec.source, Some(AuditSource::S3 | AuditSource::LookupEvents)) {
-            self.mistake(table.place("source"), "this source is not there yet; \"files\" is");
-        }
         if let Some(message) = missing {
             self.mistake(table.place("source"), message);
         }
