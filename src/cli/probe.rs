@@ -64,8 +64,8 @@ pub struct ProbeArgs {
     /// leave nothing behind; or push a tiny image of our own and delete it again: image.
     #[arg(long, value_name = "HOW-FAR", num_args = 0..=1, require_equals = true, default_missing_value = "complete", value_parser = rung, conflicts_with = "depth")]
     pub push: Option<Rung>,
-    /// Have an engine of this host do it, with the credential that its client would send: docker.
-    /// What it pulls is removed again.
+    /// Have an engine of this host do it, with the credential that its client would send: docker,
+    /// podman or containerd. What it pulls is removed again.
     #[arg(long, value_name = "ENGINE", value_parser = engine_of, conflicts_with = "push")]
     pub engine: Option<Engine>,
     /// The engine's socket, if it is not in its usual place.
@@ -77,8 +77,7 @@ pub struct ProbeArgs {
 }
 
 fn engine_of(text: &str) -> Result<Engine, String> {
-    let known = Engine::of(text).filter(|engine| *engine == Engine::Docker);
-    known.ok_or_else(|| "expected docker".to_owned())
+    Engine::of(text).ok_or_else(|| "expected docker, containerd or podman".to_owned())
 }
 
 fn rung(text: &str) -> Result<Rung, String> {

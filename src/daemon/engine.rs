@@ -1,7 +1,10 @@
 //! The credential that an engine's client on this host would send: found by `explain`'s rules, for
 //! `probe`'s engines.
 
+use std::path::PathBuf;
+
 use crate::{
+    consumer::containerd::FILE,
     explain::{self, Credential, Image, Way, look::Tree},
     model::{outcome::Problem, reason::Reason},
     probe::engine::{Engine, Offered},
@@ -18,12 +21,18 @@ pub fn offered(tree: &Tree, image: &Image, engine: Engine) -> Offered {
     )
 }
 
+/// containerd's folder of hosts, as this process can name it. May block.
+pub fn hosts_folder(tree: &Tree) -> Option<PathBuf> {
+    explain::hosts_folder(tree).map(|folder| tree.here(&folder))
+}
+
 /// The first place that has one: whether the registry takes it is what the probe finds out.
 fn of_way(way: &Way) -> Offered {
     for step in &way.steps {
         if let Credential::Token(token) = &step.credential {
             let (from, token) = (step.from.clone(), Some(token.clone()));
-            return Offered { from, token, lacking: None };
+            let stands_in_hosts = from.contains(FILE);
+            return Offered { from, token, lacking: None, stands_in_hosts };
         }
     }
     for step in &way.steps {
@@ -36,5 +45,6 @@ fn of_way(way: &Way) -> Offered {
 }
 
 fn lacking(from: &str, problem: Problem) -> Offered {
-    Offered { from: from.to_owned(), token: None, lacking: Some(problem) }
+    let (from, lacking) = (from.to_owned(), Some(problem));
+    Offered { from, token: None, lacking, stands_in_hosts: false }
 }

@@ -15,7 +15,8 @@ use crate::{
     output::program::Program,
 };
 
-const CERTS: &str = "/etc/containerd/certs.d";
+pub(super) const CERTS: &str = "/etc/containerd/certs.d";
+const CONFIG: &str = "/etc/containerd/config.toml";
 const DOCKER_CERTS: &str = "/etc/docker/certs.d";
 
 /// What the folders of a containerd say about a host.
@@ -120,20 +121,11 @@ fn look(tree: &Tree, folders: &[PathBuf], host: &str) -> Folders {
 
 /// The CRI plugin: the kubelet's pulls.
 pub(super) fn cri(tree: &Tree, image: &Image, kubelet: Option<&Way>) -> Option<Way> {
-    let program = tree.program("containerd");
-    let config = Path::new("/etc/containerd/config.toml");
-    if program.is_none() && !tree.exists(config) {
+    let config = Path::new(CONFIG);
+    if tree.program("containerd").is_none() && !tree.exists(config) {
         return None;
     }
-    let asked =
-        program.filter(|_| tree.is_here()).map(|program| dump(&program, tree.exists(config)));
-    let text = match &asked {
-        Some(Some(text)) => text.clone(),
-        // Another root's containerd can't be run from here: its file has to do.
-        _ => tree.text("/etc/containerd/config.toml"),
-    };
-    let parsed = Cri::of(&text);
-    let dumped = matches!(asked, Some(Some(_)));
+    let (dumped, parsed) = settings(tree);
     let runs = |cri: &Cri| match cri.plugin {
         Plugin::Listed => true,
         Plugin::Unlisted => !dumped,
@@ -230,6 +222,17 @@ pub(super) fn cri(tree: &Tree, image: &Image, kubelet: Option<&Way>) -> Option<W
         ));
     }
     Some(way)
+}
+
+/// What containerd is told, and whether it said so itself.
+pub(super) fn settings(tree: &Tree) -> (bool, Option<Cri>) {
+    let config = Path::new(CONFIG);
+    let program = tree.program("containerd").filter(|_| tree.is_here());
+    match program.and_then(|program| dump(&program, tree.exists(config))) {
+        Some(text) => (true, Cri::of(&text)),
+        // Another root's containerd can't be run from here: its file has to do.
+        None => (false, Cri::of(&tree.text(CONFIG))),
+    }
 }
 
 /// The settings in force; of a containerd without a file, its defaults.

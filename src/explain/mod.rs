@@ -15,7 +15,7 @@ pub mod look;
 pub mod report;
 mod trial;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use self::look::{Person, Tree};
 pub use self::{
@@ -134,6 +134,14 @@ pub fn client(tree: &Tree, image: &Image, engine: &str) -> Option<Way> {
             containerd::cri(tree, image, kubelet.as_ref())
         }
     }
+}
+
+/// The folder that containerd looks into for a registry's hosts.toml; where it is told of none, the
+/// one that ctr is given by custom. May block.
+pub fn hosts_folder(tree: &Tree) -> Option<PathBuf> {
+    let named = containerd::settings(tree).1.and_then(|cri| cri.folders.into_iter().next());
+    let folder = named.map_or_else(|| PathBuf::from(containerd::CERTS), PathBuf::from);
+    tree.is_folder(&folder).then_some(folder)
 }
 
 /// A pick of a file with what comes of it: a helper is asked.

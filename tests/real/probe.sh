@@ -139,6 +139,109 @@ check "probe: a throttle is told from a denial" refused throttled manifest throt
 check "probe: storage that denies is no denial of the registry's" refused s3-denied full storage_denied
 check "probe: and docker is as it was" same
 
+# --- containerd, in a namespace of the probe's own
+mount -t tmpfs tmpfs /etc/containerd; mkdir -p /etc/containerd "$p/containerd"; mount -t tmpfs tmpfs "$p/containerd"
+cat >/etc/containerd/config.toml <<TOML
+version = 2
+root = "$p/containerd/root"
+state = "$p/containerd/state"
+[grpc]
+address = "$p/containerd.sock"
+[plugins."io.containerd.grpc.v1.cri".registry]
+config_path = "/etc/containerd/certs.d"
+TOML
+containerd() { env -u SSL_CERT_FILE "$@" containerd --config /etc/containerd/config.toml >"$p/containerd.log" 2>&1 & containerd=$!; wait_for 20 ctr -a "$p/containerd.sock" version; }
+hosts=/etc/containerd/certs.d/$ecr; mkdir -p "$hosts"
+cat "$work/trust.pem" "$p/ca.pem" >"$p/trust.pem"
+cat >"$p/ctr.toml" <<TOML
+[daemon]
+state_directory = "$p/ctr"
+runtime_directory = "$p/run"
+[identity.default]
+endpoint_url = "http://127.0.0.1:5020"
+ca_file = "$p/ca.pem"
+[[registry]]
+name = "primary"
+hosts = ["$ecr"]
+[[output]]
+kind = "containerd-hosts"
+path = "/etc/containerd/certs.d"
+TOML
+containerd SSL_CERT_FILE="$p/trust.pem"
+check "probe: refresh publishes for containerd" refresh ctr
+ctr_by() { by ctr "$1" --engine containerd --socket "$p/containerd.sock" "${@:2}"; }
+contents() { local space; for space in $(ctr -a "$p/containerd.sock" namespaces ls -q); do echo "$space"; for what in images content leases; do ctr -a "$p/containerd.sock" -n "$space" "$what" ls -q; done; ctr -a "$p/containerd.sock" -n "$space" snapshots ls | tail -n +2; done; }
+contents >"$p/before"
+ctr_looked() { ctr_by "$image" && verdict 0 && told .reached manifest && told .views.manifest.verdict ok && told .views.pull.verdict not_asked; }
+ctr_pulled() { ctr_by "$image" --depth full && verdict 0 && told .reached full && told .trial.engine.cleaned removed; }
+ctr_same() { diff <(contents) "$p/before"; }
+check "probe: containerd is asked for the manifest by its own hosts.toml" ctr_looked
+check "probe: and has nothing of it afterwards" ctr_same
+check "probe: containerd pulls in a namespace of the probe's own" ctr_pulled
+check "probe: and the namespace is gone with all that was in it" ctr_same
+no_leak() { ! grep -rq "$(sed -n 's/.*Basic \([^"]*\)".*/\1/p' "$hosts/hosts.toml")" "$p/told" "$p/err"; }
+check "probe: and the credential is told nowhere" no_leak
+SSL_CERT_FILE=$p/trust.pem ctr -a "$p/containerd.sock" -n ecr-warden-probe content fetch --hosts-dir /etc/containerd/certs.d "$image" >/dev/null 2>&1
+check "probe: what a probe left that was killed is cleaned up by the next" ctr_pulled
+check "probe: and has nothing of it afterwards" ctr_same
+SSL_CERT_FILE=$p/trust.pem ctr -a "$p/containerd.sock" -n workload images pull --hosts-dir /etc/containerd/certs.d "$image" >/dev/null 2>&1; contents >"$p/before"
+shared() { ctr_by "$image" --depth full && verdict 0 && told .reached manifest && told .trial.engine.pull.done.fetched 0; }
+check "probe: what another namespace has already proves no more than its manifest" shared
+check "probe: and is left to it" ctr_same
+mv "$hosts/hosts.toml" "$p/aside"
+ctr_nobody() { ctr_by "$image" && verdict 1 && told .reason.code credential_absent; }
+check "probe: no credential for containerd is named" ctr_nobody
+mv "$p/aside" "$hosts/hosts.toml"
+ctr_gone() { ctr_by "$ecr/app/canary:none" && verdict 1 && told .reason.code image_missing && told '.located | test("outside")' true; }
+check "probe: a tag that is not there is nobody's fault (containerd)" ctr_gone
+curl -s -d '' http://127.0.0.1:5020/_sandbox/expire >/dev/null
+ctr_dead() { ctr_by "$image" && verdict 1 && told .views.own.verdict ok && told '.located | test("credential")' true; }
+check "probe: a token that died in hosts.toml is found to be the credential's fault" ctr_dead
+kill $containerd; wait $containerd 2>/dev/null
+containerd
+ctr_untrusted() { ctr_by "$image" && verdict 1 && told .reason.code tls_untrusted && told .views.own.verdict ok && told '.located | test("containerd trusts")' true; }
+check "probe: an authority that containerd's unit lacks is found to be containerd's" ctr_untrusted
+kill $containerd; wait $containerd 2>/dev/null
+containerd SSL_CERT_FILE="$p/trust.pem" HTTPS_PROXY=http://user:secret@127.0.0.1:9
+ctr_behind() { ctr_by "$image" && verdict 1 && told .reason.code proxy_refused && told .trial.engine.proxy 127.0.0.1:9 && ! grep -q secret "$p/told"; }
+check "probe: the proxy of containerd's unit is found, and its password not told" ctr_behind
+check "probe: and has nothing of it afterwards" ctr_same
+kill $containerd; wait $containerd 2>/dev/null; umount "$p/containerd" /etc/containerd
+check "probe: refresh publishes for docker" refresh main
+
+# --- podman, by its service
+mkdir -p "$p/podman" "$p/xdg/containers" /etc/containers; cp "$p/auth.json" "$p/xdg/containers/auth.json"
+[ -e /etc/containers/policy.json ] || { mount -t tmpfs tmpfs /etc/containers; echo '{"default":[{"type":"insecureAcceptAnything"}]}' >/etc/containers/policy.json; }
+podman() { env -u SSL_CERT_FILE XDG_RUNTIME_DIR="$p/xdg" podman --root "$p/podman/root" --runroot "$p/podman/run" --storage-driver vfs "$@"; }
+serve() { env -u SSL_CERT_FILE "$@" podman --root "$p/podman/root" --runroot "$p/podman/run" --storage-driver vfs system service --time 0 "unix://$p/podman.sock" >"$p/podman.log" 2>&1 & service=$!; wait_for 20 curl -s --unix-socket "$p/podman.sock" http://podman/_ping; }
+serve SSL_CERT_FILE="$p/trust.pem"
+pod_by() { XDG_RUNTIME_DIR=$p/xdg by main "$1" --engine podman --socket "$p/podman.sock" "${@:2}"; }
+pod_state() { podman images -a --no-trunc --digests --format '{{.ID}} {{.Repository}} {{.Tag}} {{.Digest}}' | sort; podman ps -aq --no-trunc; }
+pod_same() { diff <(pod_state) "$p/before"; }
+pod_state >"$p/before"
+pod_pulled() { pod_by "$image" --depth full && verdict 0 && told .reached full && told .trial.engine.pull.done.fetched 1 && told .trial.engine.cleaned removed; }
+check "probe: podman pulls by digest, what came is compared, and removed" pod_pulled
+check "probe: and has nothing of it afterwards" pod_same
+pod_looked() { pod_by "$image" && verdict 3 && told .reason.code engine_not_asked; }
+check "probe: podman can't be asked for a manifest alone, and nothing is claimed" pod_looked
+SSL_CERT_FILE=$p/trust.pem command podman --root "$p/podman/root" --runroot "$p/podman/run" --storage-driver vfs pull -q --authfile "$p/auth.json" "$image" >/dev/null 2>"$p/said"; pod_state >"$p/before"
+pod_there() { pod_by "$image" --depth full && verdict 3 && told .trial.engine.pull was_there; }
+check "probe: an image that was there before proves nothing of podman" pod_there
+check "probe: and is left alone" pod_same
+podman rmi -af >/dev/null 2>&1; pod_state >"$p/before"
+pod_gone() { pod_by "$ecr/app/canary@sha256:$(printf '0%.0s' {1..64})" --depth full && verdict 1 && told .reason.code image_missing; }
+check "probe: a digest that is not there is named (podman)" pod_gone
+mv "$p/xdg/containers/auth.json" "$p/aside"; mv "$DOCKER_CONFIG/config.json" "$p/aside2"
+pod_nobody() { pod_by "$image" --depth full && verdict 1 && told .reason.code credential_absent; }
+check "probe: no credential where podman's client looks is named" pod_nobody
+mv "$p/aside" "$p/xdg/containers/auth.json"; mv "$p/aside2" "$DOCKER_CONFIG/config.json"
+# podman looks into docker's folder, too.
+kill $service; wait $service 2>/dev/null; rm "/etc/docker/certs.d/$ecr/ca.crt"; serve
+pod_untrusted() { pod_by "$image" --depth full && verdict 1 && told .reason.code tls_untrusted && told .views.own.verdict ok; }
+check "probe: an authority that podman's service lacks is found to be its" pod_untrusted
+check "probe: and has nothing of it afterwards" pod_same
+kill $service; wait $service 2>/dev/null; trust
+
 # --- pushes
 push() { by main "$image" --push="$1" && verdict "$2" && [ "$(jq -r '[.actions[].state] | map(.[0:1]) | join("")' "$p/told")" = "$3" ]; }
 stored() { find "$p/images" -type f ! -path '*/hashstates/*' | sort; }

@@ -44,9 +44,11 @@ pub(super) async fn trial(
     let image = Image { host: plan.image.host.clone(), repository: plan.image.repository.clone() };
     let engine = asked.engine;
     let usual = prefix.join(engine.socket().trim_start_matches('/'));
-    let offered =
-        tokio::task::spawn_blocking(move || daemon::engine::offered(&tree, &image, engine));
-    let offered = offered.await.map_err(io::Error::other)?;
+    let found = tokio::task::spawn_blocking(move || {
+        let hosts = (engine == Engine::Containerd).then(|| daemon::engine::hosts_folder(&tree));
+        (daemon::engine::offered(&tree, &image, engine), hosts.flatten())
+    });
+    let (offered, hosts_folder) = found.await.map_err(io::Error::other)?;
     let plan = EnginePlan {
         engine,
         socket: asked.socket.map_or(usual, Path::to_owned),
@@ -57,6 +59,8 @@ pub(super) async fn trial(
         wanted,
         timeout: plan.timeout,
         least_free: LEAST_FREE,
+        hosts_folder,
+        scratch: std::env::temp_dir(),
     };
     Ok(Trial { engine: look(&plan, &offered).await, seen })
 }

@@ -127,7 +127,8 @@ async fn pull(
     });
     seen.pull = Some(match pulled {
         Ok(progress) => {
-            let (fetched, shared) = progress.counts();
+            let layers = plan.wanted.as_ref().map(|wanted| wanted.layers.as_slice());
+            let (fetched, shared) = progress.counts(layers);
             let path = format!("/images/{name}/json");
             match api.json(Method::GET, &path, None, PATIENCE).await {
                 Ok((StatusCode::OK, inspected)) => {
@@ -219,7 +220,7 @@ fn registry_auth(token: &AuthorizationToken, host: &str) -> Option<HeaderValue> 
 }
 
 /// A proxy's URL without what is before its host.
-fn without_credential(proxy: &str) -> Option<String> {
+pub(super) fn without_credential(proxy: &str) -> Option<String> {
     let host = proxy.rsplit_once('@').map_or(proxy, |(_, host)| host);
     Some(host.to_owned()).filter(|host| !host.is_empty())
 }

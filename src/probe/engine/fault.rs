@@ -32,6 +32,7 @@ const WORDS: &[(&[&str], Reason)] = &[
     (&["authorization token has expired"], Reason::TokenExpired),
     (&["authorization token is invalid"], Reason::TokenRefused),
     (&["security token included"], Reason::TokenPrincipalGone),
+    (&["a host before that answered not found"], Reason::ImageMissing),
     (&["no basic auth credentials"], Reason::CredentialMissing),
     (&["proxyconnect"], Reason::ProxyRefused),
     (&["proxy authentication required"], Reason::ProxyRefused),
@@ -79,6 +80,9 @@ const WORDS: &[(&[&str], Reason)] = &[
     (&["manifest unknown"], Reason::ImageMissing),
     // What docker says of DENIED, MANIFEST_UNKNOWN and NAME_UNKNOWN alike.
     (&["may require 'docker login'"], Reason::EngineDenied),
+    (&["401 unauthorized"], Reason::CredentialMissing),
+    (&["may require authorization"], Reason::EngineDenied),
+    (&["failed to resolve", "not found"], Reason::ImageMissing),
     (&["access to the resource is denied"], Reason::EngineDenied),
     (&["403 forbidden"], Reason::EngineDenied),
 ];
@@ -201,6 +205,26 @@ mod tests {
             ),
             ("unexpected EOF", true, "body_truncated"),
             ("toomanyrequests: Rate exceeded", false, "throttled"),
+            (
+                "ctr: pulling from host h failed with status code [manifests 1]: 403 Forbidden",
+                false,
+                "engine_denied",
+            ),
+            (
+                "ctr: pulling from host h failed with status code [manifests 1]: 401 Unauthorized",
+                false,
+                "credential_missing",
+            ),
+            (
+                "ctr: pulling from host h failed with status code [manifests 1]: 401 Unauthorized; a host before that answered not found",
+                false,
+                "image_missing",
+            ),
+            (
+                "ctr: failed to resolve reference \"h/app:1\": h/app:1: not found",
+                false,
+                "image_missing",
+            ),
             ("something new", false, "engine_refused"),
             ("", false, "engine_refused"),
         ] {

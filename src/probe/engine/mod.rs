@@ -11,8 +11,11 @@
 
 mod api;
 mod clean;
+mod containerd;
+mod ctr;
 mod docker;
 pub mod fault;
+mod hosts_folder;
 mod progress;
 pub mod report;
 mod space;
@@ -95,6 +98,11 @@ pub struct EnginePlan {
     pub timeout: Duration,
     /// Bytes that must be free beyond three times the image's size.
     pub least_free: u64,
+    /// containerd's folder of hosts, as this process can reach it.
+    pub hosts_folder: Option<PathBuf>,
+    /// A folder of the host's where a file with a credential may be for as long as containerd reads
+    /// it.
+    pub scratch: PathBuf,
 }
 
 /// The credential that a client of the engine on this host would send with the request.
@@ -106,6 +114,8 @@ pub struct Offered {
     pub token: Option<AuthorizationToken>,
     /// Why there is none.
     pub lacking: Option<Problem>,
+    /// It stands in containerd's folder of hosts, where containerd finds it by itself.
+    pub stands_in_hosts: bool,
 }
 
 /// All that was seen of an engine. There is no secret in it.
@@ -259,7 +269,7 @@ pub async fn look(plan: &EnginePlan, offered: &Offered) -> Seen {
         };
         match plan.engine {
             Engine::Docker | Engine::Podman => docker::look(&plan, &offered, &mut seen).await,
-            Engine::Containerd => {}
+            Engine::Containerd => containerd::look(&plan, &offered, &mut seen).await,
         }
         seen
     });

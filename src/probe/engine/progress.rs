@@ -76,10 +76,17 @@ impl Progress {
         }
     }
 
-    /// Layers that were fetched, and layers that were there already.
-    pub(super) fn counts(&self) -> (usize, usize) {
-        let shared = self.layers.values().filter(|shared| **shared).count();
-        (self.layers.len() - shared, shared)
+    /// Layers that were fetched, and layers that were there already. Where the layers are known
+    /// nothing else counts: podman tells of the configuration in the same words.
+    pub(super) fn counts(&self, known: Option<&[String]>) -> (usize, usize) {
+        let is_layer = |id: &str| {
+            let hex =
+                |digest: &String| digest.rsplit(':').next().is_some_and(|hex| hex.starts_with(id));
+            !id.is_empty() && known.is_none_or(|known| known.iter().any(hex))
+        };
+        let layers = || self.layers.iter().filter(|(id, _)| is_layer(id));
+        let shared = layers().filter(|(_, shared)| **shared).count();
+        (layers().count() - shared, shared)
     }
 }
 
@@ -104,8 +111,13 @@ mod tests {
     fn fetched_layers_are_told_from_those_that_were_there() {
         let mut progress = Progress::default();
         progress.feed(STREAM.as_bytes());
-        assert_eq!((progress.counts(), progress.digest.as_deref()), ((1, 1), Some("sha256:bb")));
+        assert_eq!(
+            (progress.counts(None), progress.digest.as_deref()),
+            ((1, 1), Some("sha256:bb"))
+        );
         assert_eq!(progress.error, None);
+        let known = ["sha256:0123ff".to_owned()];
+        assert_eq!(progress.counts(Some(&known)), (1, 0), "what is no layer of it does not count");
     }
 
     #[test]
@@ -132,7 +144,7 @@ mod tests {
                 from = to;
             }
             progress.end();
-            prop_assert_eq!(progress.counts(), (1, 1));
+            prop_assert_eq!(progress.counts(None), (1, 1));
         }
 
         #[test]

@@ -45,14 +45,17 @@ pub fn judge(trial: &Trial) -> Judged {
     Judged { verdict, own, manifest, pull, located }
 }
 
-/// An engine that got no credential: why there was none says more than that there was none.
+/// An engine that got no credential: why there was none says more than what the registry made of
+/// that. podman sends an empty one, which is called invalid.
 fn credential(trial: &Trial, problem: Problem) -> Problem {
+    let of_none = [
+        Reason::CredentialMissing,
+        Reason::EngineDenied,
+        Reason::TokenRefused,
+        Reason::AccessDenied,
+    ];
     match &trial.engine.no_credential {
-        Some(lacking)
-            if [Reason::CredentialMissing, Reason::EngineDenied].contains(&problem.reason) =>
-        {
-            fault::problem(lacking, false)
-        }
+        Some(lacking) if of_none.contains(&problem.reason) => fault::problem(lacking, false),
         _ => problem,
     }
 }
