@@ -4,6 +4,7 @@ mod audit;
 pub mod engine;
 mod hub;
 mod listen;
+mod probes;
 mod repair;
 mod stray;
 
@@ -44,7 +45,6 @@ use crate::{
         outcome::{Problem, Verdict},
         output::OutputSpec,
         reason::Reason,
-        registry::RegistryId,
         schedule::Schedule,
         token::Token,
     },
@@ -56,7 +56,7 @@ use crate::{
         ledger::Ledger,
         socket::DeskWatcher,
     },
-    probe::attempt::Caller,
+    probe::attempt::{Caller, Credential},
     schedule::{
         clock_watch::ClockWatch,
         cron::{Cron, CronId},
@@ -109,6 +109,7 @@ struct Daemon {
     outputs: BTreeMap<String, RunningOutput>,
     strays: Option<Handle>,
     audit: Option<RunningAudit>,
+    probes: probes::Probes,
     repair: Repair,
     listen: Option<(Handle, CancellationToken)>,
     /// Whether credentials are given out over a socket.
@@ -135,11 +136,29 @@ struct RunningOutput {
 struct WantedKeeper {
     identity: IdentitySpec,
     hosts: Vec<String>,
+    /// Hosts that only test pulls use it for: it is tried there, and published nowhere.
+    probed: Vec<String>,
     patterns: Vec<String>,
     siblings: bool,
 }
 
 impl WantedKeeper {
+    fn of(identity: &IdentitySpec) -> Self {
+        Self {
+            identity: identity.clone(),
+            hosts: Vec::new(),
+            probed: Vec::new(),
+            patterns: Vec::new(),
+            siblings: false,
+        }
+    }
+
+    /// Where it is tried.
+    fn scope(&self) -> Scope {
+        let hosts = self.hosts.iter().chain(&self.probed).cloned().collect();
+        Scope { hosts, siblings: self.siblings }
+    }
+
     /// What its token is given out for.
     fn served(&self) -> Vec<String> {
         self.hosts.iter().chain(&self.patterns).cloned().collect()
@@ -157,6 +176,7 @@ pub async fn run(sources: Sources, loaded: Loaded) -> Result<(), StartError> {
     let site = Arc::new(http::Site {
         metrics: Arc::clone(&hub.metrics),
         board: Arc::clone(&hub.status),
+        history: Arc::clone(&hub.history),
         pulse: pulse.clone(),
         clock,
     });
@@ -215,6 +235,7 @@ impl Daemon {
             outputs: BTreeMap::new(),
             strays: None,
             audit: None,
+            probes: probes::Probes::default(),
             repair,
             listen: None,
             serves: true,
@@ -326,6 +347,7 @@ impl Daemon {
         self.apply_keepers().await;
         self.apply_outputs().await;
         self.apply_audit().await;
+        self.apply_probes().await;
         let specs = self.settings.outputs.clone();
         *self.configured.lock().unwrap_or_else(PoisonError::into_inner) = specs;
         if let Some(strays) = &self.strays {
@@ -385,7 +407,7 @@ impl Daemon {
         let hosts = wanted.iter().map(|(key, wanted)| (key.clone(), wanted.served())).collect();
         self.hub.configure(hosts, names.collect());
         for (key, wanted) in wanted {
-            let scope = Scope { hosts: wanted.hosts, siblings: wanted.siblings };
+            let scope = wanted.scope();
             if let Some(running) = self.keepers.get(&key) {
                 *running.scope.lock().unwrap_or_else(PoisonError::into_inner) = scope;
                 continue;
@@ -589,7 +611,19 @@ pub async fn token(loaded: &Loaded, host: &str) -> Result<Result<Token, Problem>
 pub async fn caller(loaded: &Loaded, host: &str) -> Result<Caller, StartError> {
     let (daemon, done) = mint_once(loaded).await?;
     let why = done.into_iter().find_map(|(_, verdict, _)| verdict.problem().cloned());
-    Ok(daemon.hub.caller(&daemon.settings, host, why))
+    let registry =
+        daemon.settings.registries.iter().find(|one| one.hosts.iter().any(|h| h == host));
+    let lacking = || Problem::new(Reason::OutputNoToken, host);
+    let caller = registry.and_then(|registry| {
+        let key = probes::key_of(&registry.identity, &registry.id);
+        let why = why.clone().or_else(|| Some(lacking()));
+        daemon.hub.caller(&key, probes::facts_of(&registry.id), why)
+    });
+    Ok(caller.unwrap_or_else(|| Caller {
+        registry: None,
+        principal: None,
+        credential: Credential::Lacking(why.unwrap_or_else(lacking)),
+    }))
 }
 
 /// What a job came to: its name, its verdict, and what it changed.
@@ -617,6 +651,7 @@ async fn mint_once(loaded: &Loaded) -> Result<(Daemon, Done), StartError> {
     let site = Arc::new(http::Site {
         metrics: Arc::clone(&hub.metrics),
         board: Arc::clone(&hub.status),
+        history: Arc::clone(&hub.history),
         pulse: pulse.clone(),
         clock: Arc::clone(&hub.clock),
     });
@@ -632,7 +667,7 @@ async fn mint_once(loaded: &Loaded) -> Result<(Daemon, Done), StartError> {
     let mut done = Vec::new();
     for (key, wanted) in wanted {
         let plan = plan(&daemon.settings, &daemon.host, &key);
-        let scope = Arc::new(Mutex::new(Scope { hosts: wanted.hosts, siblings: wanted.siblings }));
+        let scope = Arc::new(Mutex::new(wanted.scope()));
         let outcome = daemon.keeper(&key, &wanted.identity, plan, scope).doubting().run().await;
         done.push((key.job_name(), outcome.verdict, outcome.change));
     }
@@ -646,19 +681,24 @@ fn wanted_keepers(settings: &Settings) -> BTreeMap<KeeperKey, WantedKeeper> {
         let Some(identity) = settings.identities.get(&registry.identity) else {
             continue;
         };
-        let key = KeeperKey {
-            identity: registry.identity.clone(),
-            region: registry.id.token_region().to_owned(),
-            public: registry.id == RegistryId::Public,
-        };
-        let keeper = wanted.entry(key).or_insert_with(|| WantedKeeper {
-            identity: identity.clone(),
-            hosts: Vec::new(),
-            patterns: Vec::new(),
-            siblings: false,
-        });
+        let key = probes::key_of(&registry.identity, &registry.id);
+        let keeper = wanted.entry(key).or_insert_with(|| WantedKeeper::of(identity));
         keeper.hosts.extend(registry.hosts.iter().cloned());
         keeper.patterns.extend(registry.patterns.iter().cloned());
+    }
+    for probe in &settings.probes {
+        let Some(registry) = probes::registry_of(settings, probe) else {
+            continue;
+        };
+        let name = probe.identity.as_ref().unwrap_or(&registry.identity);
+        let Some(identity) = settings.identities.get(name) else {
+            continue;
+        };
+        let key = probes::key_of(name, &registry.id);
+        let keeper = wanted.entry(key).or_insert_with(|| WantedKeeper::of(identity));
+        if !keeper.hosts.contains(&probe.image.host) && !keeper.probed.contains(&probe.image.host) {
+            keeper.probed.push(probe.image.host.clone());
+        }
     }
     let keys: Vec<KeeperKey> = wanted.keys().cloned().collect();
     for (key, keeper) in &mut wanted {

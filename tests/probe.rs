@@ -21,7 +21,7 @@ use ecr_warden::{
         capsule::{Capsule, NoToken, RegistryFacts, Stop, TokenFacts},
         denial::PolicyKind,
         diagnosis::{Diagnosis, diagnose},
-        pull::{Plan, pull},
+        pull::{Allowance, Plan, pull},
     },
     sandbox::{self, Certificate, Options},
 };
@@ -133,6 +133,7 @@ impl Bench {
             depth: ask.depth,
             platform: ask.platform.clone(),
             timeout: ask.timeout,
+            allowance: Allowance::default(),
         };
         let (record, began, started) =
             (Arc::new(Record::default()), Instant::now(), Timestamp::now());

@@ -8,8 +8,9 @@ use std::{
 use serde_json::json;
 
 use crate::{
-    config::{self, Mistake, describe, dropin::Sources},
+    config::{self, Mistake, describe, dropin::Sources, settings::Settings},
     model::reason::Reason,
+    probe::advice::{self, Estimate},
 };
 
 /// The flags of `check`.
@@ -31,12 +32,20 @@ pub fn run(args: &CheckArgs, config: Vec<PathBuf>, out: &mut dyn Write) -> io::R
     }
     match config::load(&Sources::new(config)) {
         Ok(loaded) if args.json => {
+            let settings = &loaded.settings;
             let files: Vec<String> =
                 loaded.files.iter().map(|file| file.display().to_string()).collect();
             writeln!(
                 out,
                 "{:#}",
-                json!({ "version": 1, "valid": true, "files": files, "mistakes": [] })
+                json!({
+                    "version": 1, "valid": true, "files": files, "mistakes": [],
+                    "probes": {
+                        "estimates": settings.probes.iter().map(Estimate::of).collect::<Vec<_>>(),
+                        "most_usd_a_month": advice::most_a_month(&settings.probes, &settings.probing),
+                    },
+                    "warnings": warnings(settings),
+                })
             )?;
             Ok(0)
         }
@@ -45,6 +54,17 @@ pub fn run(args: &CheckArgs, config: Vec<PathBuf>, out: &mut dyn Write) -> io::R
                 writeln!(out, "# no configuration file was found; this is what holds without one")?;
             }
             write!(out, "{}", describe::effective(&loaded))?;
+            let settings = &loaded.settings;
+            let told = advice::estimates(&settings.probes, &settings.probing);
+            if !told.is_empty() {
+                writeln!(out, "\n# what the test pulls take:")?;
+            }
+            for line in told {
+                writeln!(out, "#   {line}")?;
+            }
+            for warning in warnings(settings) {
+                writeln!(out, "# warning: {warning}")?;
+            }
             Ok(0)
         }
         Err(mistakes) => {
@@ -52,6 +72,13 @@ pub fn run(args: &CheckArgs, config: Vec<PathBuf>, out: &mut dyn Write) -> io::R
             Ok(2)
         }
     }
+}
+
+/// What is valid and yet dangerous.
+fn warnings(settings: &Settings) -> Vec<String> {
+    advice::warnings(&settings.probes, &settings.probing, |identity| {
+        settings.registries.iter().any(|registry| registry.identity == identity)
+    })
 }
 
 /// Prints mistakes, one a line or as JSON.

@@ -27,17 +27,11 @@ use crate::{
         attempt::{Caller, Credential, attempt},
         capsule::Capsule,
         engine::{Engine, Trial, report::EngineReport},
-        pull::Plan,
+        pull::{Allowance, Plan},
         push::{PushPlan, Rung, rehearse, report::PushReport, verdict::Rehearsal},
         report::{Report, amount},
     },
 };
-
-/// How long a pull of metadata may take.
-const SHALLOW: Duration = Duration::from_secs(30);
-
-/// How long all layers may take.
-const DEEP: Duration = Duration::from_secs(600);
 
 /// The largest capsule that is read.
 const LARGEST_CAPSULE: u64 = 32 << 20;
@@ -132,7 +126,8 @@ pub fn run(
     let plan = Plan {
         depth,
         platform: args.platform.clone().unwrap_or_else(Platform::host),
-        timeout: args.timeout.unwrap_or(if depth == Depth::Full { DEEP } else { SHALLOW }),
+        timeout: args.timeout.unwrap_or(depth.patience()),
+        allowance: Allowance::default(),
         image,
     };
     let runtime = runtime()?;

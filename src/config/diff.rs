@@ -66,6 +66,10 @@ pub fn summary(old: &Settings, new: &Settings) -> String {
     tell("identity", &by_name(old.identities.values(), new.identities.values(), |spec| &spec.name));
     tell("registry", &by_name(&old.registries, &new.registries, |registry| &registry.name));
     tell("output", &by_name(&old.outputs, &new.outputs, |output| &output.name));
+    tell("probe", &by_name(&old.probes, &new.probes, |probe| &probe.name));
+    if old.probing != new.probing {
+        parts.push("probing changed".to_owned());
+    }
     if old.refresh != new.refresh {
         parts.push("refresh changed".to_owned());
     }

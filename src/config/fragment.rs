@@ -219,6 +219,12 @@ fn read(key: &Key, value: &DeValue<'_>) -> Result<Value, String> {
                 _ => Err(text.to_owned()),
             }
         }
+        (Kind::Count(low, high), DeValue::Integer(integer)) => match number(integer.as_str()) {
+            Some(value) if (f64::from(low)..=f64::from(high)).contains(&value) => {
+                Ok(Value::Number(value))
+            }
+            _ => Err(integer.as_str().to_owned()),
+        },
         (kind, DeValue::String(text)) if !kind.is_list() => {
             if kind.accepts(text) {
                 Ok(Value::Text(text.to_string()))

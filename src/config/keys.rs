@@ -1,7 +1,9 @@
 //! Every table and key of the configuration, as data.
 
 use crate::model::{
+    image::{ImageRef, Platform},
     output::OutputKind,
+    probe::{Depth, parse_bytes},
     registry::{is_account, partition_of_region},
     schedule::{Schedule, parse_duration},
 };
@@ -17,6 +19,14 @@ pub enum Kind {
     Bool,
     /// A number between these two.
     Fraction(f64, f64),
+    /// A whole number between these two.
+    Count(u32, u32),
+    /// An amount of bytes such as "20GB".
+    Bytes,
+    /// An image with its registry's host.
+    Image,
+    /// `OS/ARCHITECTURE[/VARIANT]`.
+    Platform,
     /// A duration such as "90s", between these two (in seconds).
     Duration(u64, u64),
     /// A duration or a cron expression.
@@ -454,6 +464,94 @@ pub const TABLES: &[Table] = &[
             key("repositories", Kind::Patterns, "all", "Where."),
         ],
     },
+    Table {
+        name: "probe",
+        shape: Shape::List,
+        doc: "A test pull on a schedule, through ecr-warden's own client; nothing is written. See docs/probe.md.",
+        keys: &[
+            key("name", Kind::Name, "the image", "The name in metrics and status."),
+            key(
+                "image",
+                Kind::Image,
+                "required",
+                "What is pulled: an image of a configured registry. Best a canary: a small image of its own that nobody runs.",
+            ),
+            key(
+                "depth",
+                Kind::Word(Depth::WORDS),
+                "\"first-byte\"",
+                "How far down: the manifest, a byte of the largest layer, or all layers.",
+            ),
+            key(
+                "platform",
+                Kind::Platform,
+                "this host's",
+                "The platform whose image is looked for.",
+            ),
+            key(
+                "schedule",
+                Kind::Schedule,
+                "\"15m\"",
+                "How often; a fleet spreads over it, with a cron expression over ten minutes after it fires.",
+            ),
+            key(
+                "timeout",
+                Kind::Duration(1, 86_400),
+                "\"30s\", for full \"10m\"",
+                "How long it may take.",
+            ),
+            key(
+                "failures_to_alarm",
+                Kind::Count(1, 100),
+                "2",
+                "So many runs in a row must fail before status and alerts say so; meanwhile it is tried again sooner.",
+            ),
+            key(
+                "identity",
+                Kind::Name,
+                "the registry's",
+                "Whose token is used: a role of its own can be exempted from ECR's record of last pulls, one that workloads share must not be.",
+            ),
+            key(
+                "canary",
+                Kind::Bool,
+                "false",
+                "The image is there for probes alone, so it does no harm that they count as pulls.",
+            ),
+        ],
+    },
+    Table {
+        name: "probing",
+        shape: Shape::Single,
+        doc: "What all test pulls of this host share.",
+        keys: &[
+            key("at_once", Kind::Count(1, 100), "10", "So many run at the same time."),
+            key(
+                "keep",
+                Kind::Count(1, 1000),
+                "10",
+                "So many results of each are kept in memory, with their requests as far as 8 MiB go.",
+            ),
+            key(
+                "bytes_per_day",
+                Kind::Bytes,
+                "\"20GB\"",
+                "What all of them may transfer in 24 hours. Beyond it a full pull ends at the first byte.",
+            ),
+            key(
+                "requests_per_day",
+                Kind::Count(1, 10_000_000),
+                "50000",
+                "How many requests all of them may make in 24 hours. Beyond it none is made.",
+            ),
+            key(
+                "price_per_gb",
+                Kind::Fraction(0.0, 1000.0),
+                "0.045",
+                "US dollars for a GB on the way of this host, for the estimate of `check`. The default is a NAT gateway's in us-east-1; 0 with an S3 gateway endpoint in the registry's region.",
+            ),
+        ],
+    },
 ];
 
 impl Kind {
@@ -467,6 +565,10 @@ impl Kind {
             }
             Self::Bool => "true or false".into(),
             Self::Fraction(low, high) => format!("a number from {low} to {high}"),
+            Self::Count(low, high) => format!("a whole number from {low} to {high}"),
+            Self::Bytes => "an amount such as \"500MB\" or \"20GB\"".into(),
+            Self::Image => "an image with its registry: HOST/REPOSITORY[:TAG][@DIGEST]".into(),
+            Self::Platform => "a platform such as \"linux/arm64\"".into(),
             Self::Duration(low, high) if high >= YEAR => {
                 format!("a duration such as \"90s\", \"5m\" or \"6h\", at least {low} s")
             }
@@ -523,8 +625,11 @@ impl Kind {
                 let fine = |c: char| c.is_alphanumeric() || "._:@/+-".contains(c);
                 !text.is_empty() && text.len() <= 128 && text.chars().all(fine)
             }
+            Self::Bytes => parse_bytes(text).is_some(),
+            Self::Image => ImageRef::parse(text).is_ok(),
+            Self::Platform => Platform::parse(text).is_some(),
             Self::Hosts => is_host(text) || is_pattern_of_hosts(text),
-            Self::Bool | Self::Fraction(..) => false,
+            Self::Bool | Self::Fraction(..) | Self::Count(..) => false,
         }
     }
 

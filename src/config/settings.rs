@@ -1,6 +1,7 @@
 //! Fragments merged and validated: what the program runs on.
 
 mod audit;
+mod probes;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,6 +21,7 @@ use crate::model::{
     audit::AuditSpec,
     identity::{CredentialsSource, IdentitySpec},
     output::{OutputKind, OutputSpec},
+    probe::{ProbeSpec, Probing},
     registry::{RegistryHost, RegistryId, is_pattern},
     schedule::{Schedule, parse_duration},
 };
@@ -52,6 +54,10 @@ pub struct Settings {
     pub outputs: Vec<OutputSpec>,
     /// `[audit]` and `[[audit.expect]]`.
     pub audit: AuditSpec,
+    /// `[[probe]]`.
+    pub probes: Vec<ProbeSpec>,
+    /// `[probing]`.
+    pub probing: Probing,
 }
 
 /// `[daemon]`.
@@ -208,6 +214,9 @@ fn list_name(section: &Section) -> Option<String> {
     if let Some(name) = table.text("name") {
         return Some(name);
     }
+    if section.table.name == "probe" {
+        return table.text("image");
+    }
     if section.table.name == "output" {
         let kind = table.text("kind")?;
         let path = output_path(&table)?;
@@ -273,6 +282,7 @@ impl Builder<'_> {
         let identities = self.identities();
         let registries = self.registries(&identities);
         let outputs = self.outputs(&registries);
+        let probes = self.probes(&registries, &identities);
         Settings {
             daemon: self.daemon(),
             metrics: self.metrics(),
@@ -281,6 +291,8 @@ impl Builder<'_> {
             audit: self.audit(&registries),
             registries,
             outputs,
+            probes,
+            probing: self.probing(),
         }
     }
 

@@ -11,14 +11,8 @@ use tracing::warn;
 
 use crate::{
     aws::CallObserver,
-    config::settings::Settings,
-    model::{
-        clock::Clock,
-        outcome::Problem,
-        reason::Reason,
-        registry::{self, RegistryId},
-    },
-    observe::{metrics::Metrics, status},
+    model::{clock::Clock, outcome::Problem, reason::Reason, registry},
+    observe::{history::History, metrics::Metrics, status},
     output::{
         Seen,
         job::{Board, OutputReport, OutputWatcher},
@@ -41,6 +35,8 @@ pub(super) struct Hub {
     pub(super) metrics: Arc<Metrics>,
     /// The status.
     pub(super) status: Arc<status::Board>,
+    /// The test pulls' results.
+    pub(super) history: Arc<History>,
     /// The wall clock.
     pub(super) clock: Arc<dyn Clock>,
     /// The tokens by registry host, for the outputs.
@@ -67,6 +63,7 @@ impl Hub {
         Arc::new(Self {
             metrics,
             status: Arc::new(status::Board::new(clock.now())),
+            history: Arc::default(),
             clock,
             board: watch::Sender::default(),
             changed: Notify::new(),
@@ -115,36 +112,30 @@ impl Hub {
         self.status.retain(|_| true, |output| output.name != name);
     }
 
-    /// Who pulls from a registry host, and with what. `why` there is no token, if nothing better is
-    /// known.
-    pub(super) fn caller(&self, settings: &Settings, host: &str, why: Option<Problem>) -> Caller {
-        let registry = settings
-            .registries
-            .iter()
-            .find(|registry| registry.hosts.iter().any(|one| one == host));
+    /// Who pulls with a keeper's token. `None` while nothing is known of it yet, unless it is known
+    /// `why` there is none.
+    pub(super) fn caller(
+        &self,
+        key: &KeeperKey,
+        registry: Option<RegistryFacts>,
+        why: Option<Problem>,
+    ) -> Option<Caller> {
         let state = self.state();
-        let key = state.hosts.iter().find(|(_, hosts)| hosts.iter().any(|one| one == host));
-        let report = key.and_then(|(key, _)| state.reports.get(key));
-        let token = report.and_then(|report| report.token.clone());
-        let credential = if let (Some((key, _)), Some(token)) = (key, token) {
-            Credential::Token { token, region: key.region.clone() }
-        } else {
-            let said = report.and_then(|report| report.problem.clone()).or(why);
-            let none = || Problem::new(Reason::OutputNoToken, host);
-            Credential::Lacking(said.unwrap_or_else(none))
+        let report = state.reports.get(key);
+        let lacking = || report.and_then(|report| report.problem.clone()).or(why);
+        let credential = match report.and_then(|report| report.token.clone()) {
+            Some(token) => Credential::Token { token, region: key.region.clone() },
+            None => Credential::Lacking(lacking()?),
         };
-        Caller {
-            registry: registry.and_then(|registry| match &registry.id {
-                RegistryId::Private { account, region } => {
-                    Some(RegistryFacts { account: account.clone(), region: region.clone() })
-                }
-                RegistryId::Public => None,
-            }),
-            principal: report
-                .and_then(|report| report.principal.as_ref())
-                .map(|who| who.arn.clone()),
-            credential,
-        }
+        let principal = report.and_then(|report| report.principal.as_ref());
+        Some(Caller { registry, principal: principal.map(|who| who.arn.clone()), credential })
+    }
+
+    /// Forgets a test pull that is no longer configured.
+    pub(super) fn forget_probe(&self, name: &str) {
+        self.metrics.forget_probe(name);
+        self.status.forget_probe(name);
+        self.history.forget(name);
     }
 
     fn publish(&self, state: &State) {
@@ -206,6 +197,7 @@ impl Watcher for Hub {
             line.minted = report.token.as_ref().map(|token| token.minted);
             line.expires = report.token.as_ref().map(|token| token.expires);
             line.next_refresh = report.next_refresh;
+            line.credentials_expire = report.credentials_expire;
             line.reason = report.problem.as_ref().map(Into::into);
             line.principal_reason = report.principal_problem.as_ref().map(Into::into);
         });

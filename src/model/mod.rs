@@ -8,6 +8,7 @@ pub mod image;
 pub mod outcome;
 pub mod output;
 pub mod principal;
+pub mod probe;
 pub mod reason;
 pub mod registry;
 pub mod schedule;

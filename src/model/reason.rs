@@ -223,6 +223,10 @@ reasons! {
     EngineLeftBehind "engine_left_behind" "the image that the test pull brought could not be removed" "remove it by the reference that the detail names";
     EngineNotAsked "engine_not_asked" "the engine has no way to be asked as deep as wanted" "probe with --depth full, and an image that no workload on this host uses";
 
+    // test pulls: themselves
+    ProbeBudgetSpent "probe_budget_spent" "the day's budget for test pulls is spent" "raise bytes_per_day or requests_per_day in [probing], or pull less often or less deep";
+    ProbeSlow "probe_slow" "a test pull is much slower than it usually is" "look at the host and the phase that the detail names";
+
     // the daemon itself
     JobTimeout "job_timeout" "the job did not finish within its deadline" "see what it waits for: network or filesystem; it is tried again";
     JobPanicked "job_panicked" "the job ran into a defect" "report the log line; other jobs are not affected and it is tried again";

@@ -6,6 +6,7 @@
 //! | `/metrics` | the text format | address and socket |
 //! | `/healthz` | 200 if every loop answers, else 503 with the names of those that don't | address and socket |
 //! | `/readyz` | 200 if every output holds a credential that has not expired, else 503 with why | address and socket |
+//! | `/probes`, `/probes/NAME` | the last results of the test pulls; of one, with all that was seen | address and socket |
 //! | `/status` | the status as JSON | socket |
 
 use std::{
@@ -35,7 +36,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::{metrics::Metrics, pulse::Pulse, status, web_config::WebConfig};
+use super::{history::History, metrics::Metrics, pulse::Pulse, status, web_config::WebConfig};
 use crate::model::{clock::Clock, outcome::Problem, reason::Reason};
 
 /// Connections at the same time; a scraper needs one.
@@ -50,6 +51,8 @@ pub struct Site {
     pub metrics: Arc<Metrics>,
     /// The status.
     pub board: Arc<status::Board>,
+    /// The test pulls' results.
+    pub history: Arc<History>,
     /// The loops.
     pub pulse: Pulse,
     /// The wall clock.
@@ -208,6 +211,13 @@ async fn answer(request: &Request<Incoming>, site: &Site, local: bool) -> Respon
     match request.uri().path() {
         "/" => reply(StatusCode::OK, "text/html; charset=utf-8", LANDING.to_owned()),
         "/metrics" => {
+            let now = site.clock.now();
+            let soon = site.board.snapshot(now).predicted;
+            let soon = soon.as_ref().map(|soon| {
+                let left = soon.at.duration_since(now).as_secs_f64();
+                (soon.cause.as_str(), soon.subject.as_str(), left)
+            });
+            site.metrics.predicted(soon);
             reply(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", site.metrics.render())
         }
         "/healthz" => {
@@ -224,6 +234,19 @@ async fn answer(request: &Request<Incoming>, site: &Site, local: bool) -> Respon
                 .collect();
             let body = json!({ "ready": list.is_empty(), "lacking": list });
             reply(status_of(lacking.is_empty()), JSON, format!("{body:#}\n"))
+        }
+        "/probes" => reply(StatusCode::OK, JSON, format!("{:#}\n", site.history.all())),
+        path if path.starts_with("/probes/") => {
+            let name = path.strip_prefix("/probes/").unwrap_or_default();
+            let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
+            match site.history.one(&name) {
+                Some(results) => reply(StatusCode::OK, JSON, format!("{results:#}\n")),
+                None => reply(
+                    StatusCode::NOT_FOUND,
+                    JSON,
+                    "{\"error\":\"no test pull of that name has run; see /probes\"}\n".to_owned(),
+                ),
+            }
         }
         "/status" if local => {
             let status = site.board.snapshot(site.clock.now());
@@ -260,6 +283,7 @@ const LANDING: &str = concat!(
     "<p>Keeps Amazon ECR credentials fresh on this host.</p><dl>",
     "<dt><a href=\"/metrics\">/metrics</a></dt><dd>for Prometheus</dd>",
     "<dt><a href=\"/healthz\">/healthz</a></dt><dd>every loop is alive</dd>",
+    "<dt><a href=\"/probes\">/probes</a></dt><dd>the last results of the test pulls; /probes/NAME with every request</dd>",
     "<dt><a href=\"/readyz\">/readyz</a></dt><dd>every configured output holds a credential that has not expired</dd>",
     "</dl><p>On the host, <code>ecr-warden status</code> says more.</p></body></html>\n"
 );

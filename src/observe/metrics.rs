@@ -1,5 +1,7 @@
 //! Every metric, in one struct with a registry of its own.
 
+mod probes;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,6 +10,7 @@ use prometheus::{
     TextEncoder, core::Collector, process_collector::ProcessCollector,
 };
 
+pub use self::probes::ProbeRun;
 use crate::model::{principal::Principal, reason::Reason};
 
 const PREFIX: &str = "ecr_warden";
@@ -40,6 +43,7 @@ pub struct Metrics {
     job_duration: HistogramVec,
     api_requests: IntCounterVec,
     api_duration: HistogramVec,
+    probes: probes::Probes,
 }
 
 /// Registers metrics and notes them for the reference.
@@ -115,6 +119,7 @@ impl Metrics {
             job_duration: make.histograms("job_duration_seconds", "How long a job's run took.", &["name"])?,
             api_requests: make.counters("api_requests_total", "Calls to AWS, by result (ok or a reason).", &["service", "operation", "result"])?,
             api_duration: make.histograms("api_request_duration_seconds", "How long a call to AWS took.", &["service", "operation"])?,
+            probes: probes::Probes::new(&make)?,
             registry: make.registry,
         }
         .with_zeros())
@@ -256,6 +261,22 @@ impl Metrics {
         let _ = self.job_duration.remove_label_values(&[name]);
     }
 
+    /// A test pull has run.
+    pub fn probe(&self, probe: &str, run: &ProbeRun) {
+        self.probes.ran(probe, run);
+    }
+
+    /// A test pull is no longer configured.
+    pub fn forget_probe(&self, probe: &str) {
+        self.probes.forget(probe);
+    }
+
+    /// When pulls will first fail, as far as it is foreseen: the cause, of what, and in how many
+    /// seconds.
+    pub fn predicted(&self, found: Option<(&str, &str, f64)>) {
+        self.probes.predicted(found);
+    }
+
     /// A call to AWS has ended.
     pub fn api(&self, service: &str, operation: &str, result: &str, took: Duration) {
         self.api_requests.with_label_values(&[service, operation, result]).inc();
@@ -312,6 +333,36 @@ mod tests {
         metrics.audited(Some(now), now + jiff::SignedDuration::from_mins(20));
         metrics.audit_event("BatchGetImage", "ok", 3);
         metrics.audit_finding("denied", "warning", 1);
+        metrics.probe(
+            "web",
+            &ProbeRun {
+                result: "bad",
+                reason: Some(Reason::StorageDenied),
+                alarm: Some(Reason::StorageDenied),
+                phases: vec![("registry", "tls", 0.012), ("storage", "processing", 0.02)],
+                bytes: 1200,
+                requests: 6,
+                throughput: [Some(4e8), Some(2e8)],
+                certificates: vec![("registry", now)],
+                slow: Some(("storage", "processing")),
+                left: [19_000_000_000, 49_000],
+                ..ProbeRun::default()
+            },
+        );
+        metrics.probe(
+            "web",
+            &ProbeRun {
+                result: "bad",
+                reason: Some(Reason::StorageDenied),
+                alarm: Some(Reason::StorageDenied),
+                phases: vec![("storage", "processing", 0.02)],
+                slow: Some(("storage", "processing")),
+                left: [19_000_000_000, 49_000],
+                ..ProbeRun::default()
+            },
+        );
+        metrics.probe("canary", &ProbeRun { result: "ok", ended: now, ..ProbeRun::default() });
+        metrics.predicted(Some(("certificate", "web registry", 86_400.0)));
         metrics.api("ecr", "GetAuthorizationToken", "ok", Duration::from_millis(30));
         metrics
     }
@@ -370,6 +421,33 @@ mod tests {
         let text = stable(&filled().render());
         golden("tests/golden/metrics.txt", &text);
         golden("docs/metrics.md", &reference(&text));
+    }
+
+    #[test]
+    fn a_probe_that_recovers_or_goes_leaves_nothing_behind_that_is_no_longer_so() {
+        let metrics = filled();
+        metrics.probe("web", &ProbeRun { result: "ok", ..ProbeRun::default() });
+        metrics.predicted(None);
+        let text = metrics.render();
+        for gone in [
+            "probe_failure_reason{",
+            "probe_slow{",
+            "probe_duration_seconds{",
+            "predicted_failure{",
+        ] {
+            assert!(!text.contains(gone), "{gone}");
+        }
+        assert!(text.contains("probe_success{probe=\"web\"} 1"), "{text}");
+        metrics.probe("web", &ProbeRun { result: "unknown", ..ProbeRun::default() });
+        assert!(!metrics.render().contains("probe_success{probe=\"web\"}"), "unknown is absent");
+        metrics.forget_probe("web");
+        let gauges: Vec<String> = metrics
+            .render()
+            .lines()
+            .filter(|line| line.contains("probe=\"web\"") && !line.contains("_total"))
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(gauges, [""; 0]);
     }
 
     #[test]

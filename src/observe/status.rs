@@ -10,7 +10,11 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::prediction::{self, Prediction};
 use crate::model::outcome::Problem;
+
+/// A foreseen failure that is further away is no news.
+const SOON: jiff::SignedDuration = jiff::SignedDuration::from_hours(7 * 24);
 
 /// A problem as it stands in JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +65,12 @@ pub struct Status {
     /// The audit, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<Audit>,
+    /// The test pulls.
+    #[serde(default)]
+    pub probes: Vec<Probe>,
+    /// The first failure that is foreseen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted: Option<Prediction>,
     /// The jobs.
     pub jobs: Vec<Job>,
 }
@@ -108,6 +118,9 @@ pub struct Token {
     pub expires: Option<Timestamp>,
     /// When it is to be replaced.
     pub next_refresh: Option<Timestamp>,
+    /// When the AWS credentials expire that it is minted with, if they say so.
+    #[serde(default)]
+    pub credentials_expire: Option<Timestamp>,
     /// What is the matter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
@@ -143,6 +156,46 @@ pub struct Host {
     /// When the credential dies that it sees; absent when it sees none of ours.
     pub expires: Option<Timestamp>,
     /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+}
+
+/// One test pull.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Probe {
+    /// Its name.
+    pub name: String,
+    /// What is pulled.
+    pub image: String,
+    /// How far down, as configured.
+    pub depth: String,
+    /// How far down the last run came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached: Option<String>,
+    /// What the last runs come to: `ok`, `bad`, `unknown`; absent before the first.
+    pub verdict: Option<String>,
+    /// When the last run began.
+    pub last: Option<Timestamp>,
+    /// When a run was last fine.
+    pub last_success: Option<Timestamp>,
+    /// Since when it fails, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<Timestamp>,
+    /// Runs in a row that were not fine; they count after `failures_to_alarm`.
+    pub failures: u32,
+    /// Seconds that the last run took.
+    pub took: f64,
+    /// Requests of the last run.
+    pub requests: u64,
+    /// Bytes of the last run.
+    pub bytes: u64,
+    /// When the certificate of a hop expires.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub certificates: BTreeMap<String, Timestamp>,
+    /// What was slow in the last run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow: Option<String>,
+    /// What was the matter with the last run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
 }
@@ -232,6 +285,22 @@ impl Board {
         self.lock().audit = None;
     }
 
+    /// Changes one test pull's line, or adds it.
+    pub fn probe(&self, name: &str, change: impl FnOnce(&mut Probe)) {
+        let mut status = self.lock();
+        let at = status.probes.iter().position(|probe| probe.name == name);
+        let at = at.unwrap_or_else(|| {
+            status.probes.push(Probe { name: name.into(), ..Probe::default() });
+            status.probes.len() - 1
+        });
+        change(&mut status.probes[at]);
+    }
+
+    /// Takes a test pull's line away.
+    pub fn forget_probe(&self, name: &str) {
+        self.lock().probes.retain(|probe| probe.name != name);
+    }
+
     /// Changes one job's line, or adds it.
     pub fn job(&self, name: &str, change: impl FnOnce(&mut Job)) {
         let mut status = self.lock();
@@ -261,6 +330,7 @@ impl Board {
         let (verdict, reason) = judge(&status, now);
         status.verdict = verdict.to_owned();
         status.reason = reason;
+        status.predicted = prediction::predict(&status, now);
         status
     }
 }
@@ -413,6 +483,24 @@ pub fn render(status: &Status, now: Timestamp) -> String {
             let _ = writeln!(text, "          {last} ({})", distance(now, at));
         }
     }
+    for probe in &status.probes {
+        let _ = writeln!(text, "probe   {} {}", probe.name, said_of(probe, now));
+        if let Some(reason) = &probe.reason {
+            tell(&mut text, "        ", reason);
+        }
+        if let Some(slow) = &probe.slow {
+            let _ = writeln!(text, "          slow: {slow} [probe_slow]");
+        }
+    }
+    if let Some(soon) = status.predicted.as_ref().filter(|soon| soon.at < now + SOON) {
+        let _ = writeln!(
+            text,
+            "soon    pulls fail {}: {} of {}",
+            distance(now, soon.at),
+            soon.cause,
+            soon.subject
+        );
+    }
     for job in &status.jobs {
         let state = match (&job.running_since, &job.verdict) {
             (Some(since), _) => format!("running, started {}", distance(now, *since)),
@@ -443,6 +531,31 @@ pub fn render(status: &Status, now: Timestamp) -> String {
         );
     }
     text
+}
+
+/// A test pull in one line.
+fn said_of(probe: &Probe, now: Timestamp) -> String {
+    let (Some(verdict), Some(last)) = (&probe.verdict, probe.last) else {
+        return "has not run yet".to_owned();
+    };
+    let mut line = format!("{verdict} {}", distance(now, last));
+    match &probe.reached {
+        Some(reached) => {
+            let _ = write!(line, ", down to {reached}");
+            if *reached != probe.depth {
+                let _ = write!(line, " instead of {}", probe.depth);
+            }
+        }
+        None => line.push_str(", reached nothing"),
+    }
+    let _ = write!(line, " in {:.2} s with {} requests", probe.took, probe.requests);
+    if probe.failures > 0 {
+        let _ = write!(line, ", failed {} times in a row", probe.failures);
+    }
+    if let Some(success) = probe.last_success.filter(|_| probe.failures > 0) {
+        let _ = write!(line, ", last fine {}", distance(now, success));
+    }
+    line
 }
 
 fn tell(text: &mut String, indent: &str, reason: &Reason) {

@@ -111,6 +111,11 @@ pub enum Stop {
     Unsupported(String),
     /// Something that is no manifest answered.
     Unreadable(String),
+    /// The layers are more than may be transferred, so it ended with the first byte.
+    Allowance {
+        /// How large they are together.
+        bytes: u64,
+    },
     /// Its time was up, in seconds; the exchanges say with what it was busy.
     Deadline(u64),
 }

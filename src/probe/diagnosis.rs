@@ -111,6 +111,11 @@ impl Diagnosis {
         }
     }
 
+    /// Not to be told.
+    pub(super) fn unknown(problem: Problem) -> Self {
+        Self { verdict: Verdict::Unknown(problem), ..Self::fine() }
+    }
+
     pub(super) fn bad(reason: Reason, stage: Stage, detail: impl Into<String>) -> Self {
         let verdict = Verdict::Bad(Problem::new(reason, detail));
         Self { verdict, stage: Some(stage), ..Self::fine() }
@@ -175,6 +180,12 @@ pub fn diagnose(capsule: &Capsule) -> Diagnosis {
             Diagnosis::bad(Reason::ManifestUnreadable, Stage::Manifest, detail(what))
         }
         Stop::Deadline(seconds) => of_deadline(capsule, *seconds),
+        Stop::Allowance { bytes } => {
+            let said = format_args!(
+                "the layers are {bytes} bytes, more than is left; the first byte was fetched"
+            );
+            Diagnosis::unknown(Problem::new(Reason::ProbeBudgetSpent, detail(&said)))
+        }
     }
 }
 
@@ -315,4 +326,4 @@ fn is_push(capsule: &Capsule, step: Step) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -50,6 +50,30 @@ pub struct Plan {
     pub platform: Platform,
     /// How long the whole may take.
     pub timeout: Duration,
+    /// Asked before layers are streamed.
+    pub allowance: Allowance,
+}
+
+/// Whether so many bytes may be transferred. With one that says no, a full pull ends with the first
+/// byte.
+#[derive(Clone, Default)]
+pub struct Allowance(Option<Arc<dyn Fn(u64) -> bool + Send + Sync>>);
+
+impl Allowance {
+    /// As this says.
+    pub fn by(ask: impl Fn(u64) -> bool + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(ask)))
+    }
+
+    fn allows(&self, bytes: u64) -> bool {
+        self.0.as_ref().is_none_or(|ask| ask(bytes))
+    }
+}
+
+impl std::fmt::Debug for Allowance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "limited" } else { "unlimited" })
+    }
 }
 
 /// What came of it.
@@ -133,10 +157,17 @@ impl Attempt<'_> {
         pulled.reached = Some(Depth::Manifest);
         pulled.found = Some(Wanted::of(found.digest, found.manifest, &found.image));
         let layers = distinct(&found.image.layers);
-        if self.plan.depth == Depth::FirstByte
+        let bytes = layers.iter().map(|layer| layer.size).sum();
+        let deep = self.plan.depth == Depth::Full;
+        let too_much = deep && !self.plan.allowance.allows(bytes);
+        if (self.plan.depth == Depth::FirstByte || too_much)
             && let Some(largest) = layers.iter().max_by_key(|layer| layer.size)
         {
             self.first_byte(&mut fetch, largest).await?;
+            pulled.reached = Some(Depth::FirstByte);
+        }
+        if too_much {
+            return Err(Stop::Allowance { bytes });
         }
         Ok(layers)
     }

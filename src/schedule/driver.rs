@@ -95,6 +95,17 @@ impl Driver {
         wake: Wake,
         trigger: Option<Box<dyn Trigger>>,
     ) -> Handle {
+        self.spawn_after(Some(Duration::ZERO), job, wake, trigger)
+    }
+
+    /// The same with a first run after so long, or only with the first signal.
+    pub fn spawn_after(
+        &self,
+        first: Option<Duration>,
+        job: Box<dyn Job>,
+        wake: Wake,
+        trigger: Option<Box<dyn Trigger>>,
+    ) -> Handle {
         let stop = self.stop.child_token();
         let task = Loop {
             recorder: Arc::clone(&self.recorder),
@@ -104,6 +115,7 @@ impl Driver {
             wake: wake.clone(),
             trigger,
             job,
+            first: first.map(|pause| Instant::now() + pause),
             failures: 0,
             last: Verdict::Ok,
         };
@@ -128,13 +140,14 @@ struct Loop {
     wake: Wake,
     trigger: Option<Box<dyn Trigger>>,
     job: Box<dyn Job>,
+    first: Option<Instant>,
     failures: u32,
     last: Verdict,
 }
 
 impl Loop {
     async fn run(mut self) {
-        let mut next = Some(Instant::now());
+        let mut next = self.first;
         self.jumps.mark_unchanged();
         loop {
             tokio::select! {

@@ -13,7 +13,7 @@ use crate::{
     probe::{Depth, capsule::RegistryFacts},
 };
 
-fn exchange(hop: Hop, step: Step, address: Option<&str>) -> Exchange {
+pub(in crate::probe) fn exchange(hop: Hop, step: Step, address: Option<&str>) -> Exchange {
     Exchange {
         step,
         hop,
@@ -31,7 +31,7 @@ fn exchange(hop: Hop, step: Step, address: Option<&str>) -> Exchange {
     }
 }
 
-fn capsule(exchange: Exchange) -> Capsule {
+pub(in crate::probe) fn capsule(exchange: Exchange) -> Capsule {
     Capsule {
         version: 1,
         program: "test".into(),

@@ -12,7 +12,7 @@ use crate::{
     probe::{
         Depth,
         capsule::Stop,
-        pull::{self, Plan, sha256},
+        pull::{self, Allowance, Plan, sha256},
     },
 };
 
@@ -67,7 +67,8 @@ pub(super) async fn push(
     let mut image = attempt.plan.image.clone();
     (image.tag, image.digest) = (None, Some(digest));
     let (platform, timeout) = (platform.clone(), attempt.plan.timeout);
-    let plan = Plan { image, depth: Depth::Full, platform, timeout };
+    let plan =
+        Plan { image, depth: Depth::Full, platform, timeout, allowance: Allowance::default() };
     match pull::pull(attempt.client, attempt.credential, &plan, attempt.record).await.stop {
         Stop::Complete => Ok(()),
         stop => Err(stop),
