@@ -210,6 +210,22 @@ reasons! {
     PolicyGrantsNothing "policy_grants_nothing" "no policy of the layer that is named allows the request" "add the statement that is shown where it says; across accounts both sides must allow";
     PolicyDeniesAccess "policy_denies_access" "a statement denies the request by name" "narrow or remove the statement that is named: nothing that allows outweighs it";
     PolicyAccessUndecided "policy_access_undecided" "the request is allowed unless what is not known is against it" "read the policies or give the facts that the detail names (--context, --unique-id)";
+    PolicyOrphan "policy_orphan" "the policy names a principal that was deleted" "replace the id with the ARN of what is meant today: a role that is created again under the same name is another one";
+    PolicyPreviousRole "policy_previous_role" "the policy names a role that was deleted, perhaps a previous one of this host's" "write the role's ARN into the policy again: AWS then stores the id of the role of today";
+    PolicyPublic "policy_public" "the policy opens the registry to every account of AWS" "name accounts or roles, or add a condition on aws:PrincipalOrgID";
+    PolicyNotPrincipal "policy_not_principal" "NotPrincipal does not do what it seems to" "rewrite it: Principal \"*\" with a condition on aws:PrincipalArn or aws:PrincipalAccount";
+    PolicyActionUnknown "policy_action_unknown" "the policy names an action that ECR does not have" "correct the name; one that is newer than this version of ecr-warden may stay";
+    PolicyTokenInResource "policy_token_in_resource" "GetAuthorizationToken in a resource's policy does nothing" "take it out here, and allow it in the policy of the role that pulls";
+    PolicyTokenResource "policy_token_resource" "GetAuthorizationToken is allowed on something, not on everything" "give it a statement of its own with \"Resource\": \"*\"";
+    PolicyScopeV1 "policy_scope_v1" "a registry policy of scope V1 does not speak of these actions" "set REGISTRY_POLICY_SCOPE to V2 (aws ecr put-account-setting), or use repository policies";
+    PolicyPartialPull "policy_partial_pull" "the policy gives half of a pull" "give ecr:BatchGetImage and ecr:GetDownloadUrlForLayer together";
+    PolicyArnMalformed "policy_arn_malformed" "an ARN in the policy can't be the one that is meant" "correct it: arn:aws:ecr:REGION:ACCOUNT:repository/NAME, with the registry's own region and account";
+    PolicyResourceInRepository "policy_resource_in_repository" "a repository's policy needs no Resource" "leave it out, or write \"*\": it speaks of its own repository alone";
+    PolicyConditionDead "policy_condition_dead" "a condition can never be met, or never matters" "take it out, or correct key and values";
+    PolicyConditionDocker "policy_condition_docker" "a condition does not see requests of container engines as they are" "use aws:SourceVpce, aws:PrincipalArn or aws:PrincipalOrgID in its place";
+    PolicyNearlyFull "policy_nearly_full" "the policy has hardly any room left" "name accounts in place of roles, use wildcards, or move grants to the registry policy";
+    PolicySidTwice "policy_sid_twice" "two statements have the same Sid" "give each its own: findings and AWS's own messages name statements by it";
+    PolicyVariableLiteral "policy_variable_literal" "a policy variable is plain text in this version of the language" "write \"Version\": \"2012-10-17\"";
     PolicyUndecided "policy_undecided" "whether the policies mean the same can't be decided" "the detail says what it depends on; compare with fewer conditions and wildcards, or name the repository or registry";
 
     // test pulls through engines

@@ -109,6 +109,19 @@ pub const ACTIONS: &[EcrAction] = &[
     registry("ValidatePullThroughCacheRule"),
 ];
 
+/// The action whose name is nearly that (`ecr:NAME`), if there is one.
+pub(super) fn nearest(text: &str) -> Option<String> {
+    let name = text.split_once(':')?.1.to_ascii_lowercase();
+    ACTIONS
+        .iter()
+        .map(|action| {
+            (strsim::damerau_levenshtein(&name, &action.name.to_ascii_lowercase()), action.name)
+        })
+        .filter(|(distance, _)| *distance <= 3 && name.len() < 64)
+        .min()
+        .map(|(_, name)| format!("ecr:{name}"))
+}
+
 /// The action of that name (`ecr:NAME`, in any case).
 pub fn find(text: &str) -> Option<&'static EcrAction> {
     let (service, name) = text.split_once(':')?;

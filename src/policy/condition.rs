@@ -141,7 +141,7 @@ impl Condition {
     }
 
     /// A list of no values is met by nothing.
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         match &self.test {
             Test::Text(values) => values.is_empty(),
             Test::Number(_, values) | Test::Time(_, values) => values.is_empty(),

@@ -169,6 +169,8 @@ pub struct Document {
     pub id: Option<String>,
     /// Its statements, in order.
     pub statements: Vec<Statement>,
+    /// Whether it has something like a variable in it that its version takes for plain text.
+    pub(super) literal_variables: bool,
     /// How many characters its text has.
     pub characters: usize,
 }

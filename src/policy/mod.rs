@@ -4,6 +4,8 @@
 //! - [`parse`] reads a document of any [`Kind`]: a [`Document`], or every mistake with its place.
 //! - [`diff`] compares two documents of a kind that has principals, in what they grant.
 //! - [`evaluate`] decides a [`Request`] by all [`Policies`] that have a say, and names the layer.
+//! - [`lint`] finds what is wrong with a document that AWS may well have stored.
+//! - [`render`] and [`terraform`] make the policies that both accounts need, out of a [`Plan`].
 
 mod action;
 mod condition;
@@ -14,10 +16,12 @@ mod facts;
 mod glob;
 mod grants;
 mod json;
+mod lint;
 mod matching;
 mod normal;
 mod pattern;
 mod principal;
+mod render;
 mod universe;
 mod witness;
 
@@ -33,4 +37,6 @@ pub use evaluate::{
     Access, Deciding, Decision, Paste, Policies, Policy, RegistryScope, Request, Says, evaluate,
 };
 pub use facts::{Fact, Facts};
+pub use lint::{Finding, Place, Severity, lint};
 pub use principal::{Caller, Who, unique_id_kind};
+pub use render::{Piece, Plan, Wanted, render, terraform};

@@ -28,6 +28,11 @@ pub(super) enum Unreadable {
 
 /// Reads a policy from a file; `-` is standard input.
 pub(super) fn read(path: &Path, kind: Kind) -> Result<Document, Unreadable> {
+    read_as(path, Some(kind))
+}
+
+/// The same; without a kind it is found out by what is in it.
+pub(super) fn read_as(path: &Path, kind: Option<Kind>) -> Result<Document, Unreadable> {
     let shown = path.display().to_string();
     let mut bytes = Vec::new();
     let read = if shown == "-" {
@@ -38,7 +43,18 @@ pub(super) fn read(path: &Path, kind: Kind) -> Result<Document, Unreadable> {
     read.map_err(|error| Unreadable::File(format!("{shown}: {error}")))?;
     let text = String::from_utf8(bytes)
         .map_err(|_| Unreadable::File(format!("{shown}: it is not UTF-8 text")))?;
-    policy::parse(&text, kind).map_err(|mistakes| Unreadable::Mistakes(shown, mistakes))
+    policy::parse(&text, kind.unwrap_or_else(|| guess(&text)))
+        .map_err(|mistakes| Unreadable::Mistakes(shown, mistakes))
+}
+
+/// A policy with principals is a resource's; of those, only a registry's needs resources.
+fn guess(text: &str) -> Kind {
+    let has = |name: &str| text.contains(&format!("\"{name}\""));
+    match (has("Principal") || has("NotPrincipal"), has("Resource") || has("NotResource")) {
+        (true, true) => Kind::Registry,
+        (true, false) => Kind::Repository,
+        (false, _) => Kind::Identity,
+    }
 }
 
 impl Unreadable {

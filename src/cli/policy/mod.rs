@@ -3,7 +3,9 @@
 mod diff;
 mod explain;
 mod file;
+mod lint;
 mod paragraph;
+mod render;
 
 use std::io::{self, Write};
 
@@ -14,6 +16,10 @@ pub enum PolicyCommand {
     Diff(diff::DiffArgs),
     /// Whether a request is allowed, and which statement of which layer decides.
     Explain(Box<explain::ExplainArgs>),
+    /// What is wrong with a policy, though AWS may have stored it.
+    Lint(lint::LintArgs),
+    /// The policies that both accounts need, as JSON or Terraform.
+    Render(render::RenderArgs),
 }
 
 /// Does it.
@@ -21,5 +27,7 @@ pub fn run(command: &PolicyCommand, out: &mut dyn Write, err: &mut dyn Write) ->
     match command {
         PolicyCommand::Diff(args) => diff::run(args, out, err),
         PolicyCommand::Explain(args) => explain::run(args, out, err),
+        PolicyCommand::Lint(args) => lint::run(args, out, err),
+        PolicyCommand::Render(args) => render::run(args, out, err),
     }
 }

@@ -120,6 +120,7 @@ impl Reading<'_> {
             states_version: version.is_some(),
             id,
             statements,
+            literal_variables: !self.variables && text.contains("${"),
             characters,
         })
     }
