@@ -217,7 +217,7 @@ reasons! {
     PolicyActionUnknown "policy_action_unknown" "the policy names an action that ECR does not have" "correct the name; one that is newer than this version of ecr-warden may stay";
     PolicyTokenInResource "policy_token_in_resource" "GetAuthorizationToken in a resource's policy does nothing" "take it out here, and allow it in the policy of the role that pulls";
     PolicyTokenResource "policy_token_resource" "GetAuthorizationToken is allowed on something, not on everything" "give it a statement of its own with \"Resource\": \"*\"";
-    PolicyScopeV1 "policy_scope_v1" "a registry policy of scope V1 does not speak of these actions" "set REGISTRY_POLICY_SCOPE to V2 (aws ecr put-account-setting), or use repository policies";
+    PolicyRegistryScope "policy_registry_scope" "a registry policy of scope V1 does not speak of these actions" "set REGISTRY_POLICY_SCOPE to V2 (aws ecr put-account-setting), or use repository policies";
     PolicyPartialPull "policy_partial_pull" "the policy gives half of a pull" "give ecr:BatchGetImage and ecr:GetDownloadUrlForLayer together";
     PolicyArnMalformed "policy_arn_malformed" "an ARN in the policy can't be the one that is meant" "correct it: arn:aws:ecr:REGION:ACCOUNT:repository/NAME, with the registry's own region and account";
     PolicyResourceInRepository "policy_resource_in_repository" "a repository's policy needs no Resource" "leave it out, or write \"*\": it speaks of its own repository alone";

@@ -14,11 +14,11 @@ use super::{
     normal::normal,
     pattern::Pattern,
     universe::{self, Universe},
-    witness::witnesses,
+    witness::{Budget, witnesses},
 };
 
 /// Most comparisons of one difference: some tens of milliseconds.
-const MAX_CELLS: usize = 1 << 20;
+const MAX_CELLS: usize = 1 << 23;
 
 /// How the actual policy stands to the expected one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -195,7 +195,7 @@ fn places(documents: &[&Document; 2], resource: Option<&str>) -> Vec<Glob> {
     let fixed: Vec<&Glob> =
         universe::resource_patterns(documents).filter_map(Pattern::fixed).collect();
     let within = Glob::new("arn:*:ecr:*:*:repository/*", Style::Wild);
-    match witnesses(&fixed, &within) {
+    match witnesses(&fixed, &within, &Budget::new()) {
         Some(texts) => texts.iter().map(|text| Glob::new(text, Style::Exact)).collect(),
         None => vec![within],
     }

@@ -11,7 +11,7 @@ use super::{
     glob::{Glob, Style},
     pattern::Pattern,
     principal::PrincipalArn,
-    witness::witnesses,
+    witness::{Budget, witnesses},
 };
 
 pub(super) use callers::{OTHER_ACCOUNT, OTHER_SERVICE, Witness};
@@ -63,10 +63,11 @@ impl Universe {
     /// Of resource-based documents, for the resources within `place`. The error says why it can't
     /// be enumerated.
     pub(super) fn of(documents: &[&Document], place: &Glob) -> Result<Self, String> {
-        let actions = actions(documents)?;
-        let callers = callers::witnesses_of(documents)?;
-        let resources = resources(documents, place, &actions)?;
-        let dimensions = contexts::dimensions(documents)?;
+        let budget = Budget::new();
+        let actions = actions(documents, &budget)?;
+        let callers = callers::witnesses_of(documents, &budget)?;
+        let resources = resources(documents, place, &actions, &budget)?;
+        let dimensions = contexts::dimensions(documents, &budget)?;
         Ok(Self { actions, callers, resources, dimensions })
     }
 
@@ -82,7 +83,7 @@ fn statements<'a>(
     documents.iter().flat_map(|document| &document.statements).collect::<Vec<_>>().into_iter()
 }
 
-fn actions(documents: &[&Document]) -> Result<Vec<ActionClass>, String> {
+fn actions(documents: &[&Document], budget: &Budget) -> Result<Vec<ActionClass>, String> {
     let mut globs: Vec<(&Glob, &str)> = statements(documents)
         .flat_map(|statement| statement.actions.listed())
         .map(|action| (&action.glob, action.text.as_str()))
@@ -91,7 +92,7 @@ fn actions(documents: &[&Document]) -> Result<Vec<ActionClass>, String> {
     globs.dedup_by(|a, b| a.0 == b.0);
     let within = Glob::new("ecr:*", Style::WildFold);
     let patterns: Vec<&Glob> = globs.iter().map(|(glob, _)| *glob).collect();
-    let texts = witnesses(&patterns, &within)
+    let texts = witnesses(&patterns, &within, budget)
         .ok_or("the actions' wildcards combine in too many ways to be enumerated")?;
     let mut classes: Vec<(Vec<u64>, ActionClass)> = Vec::new();
     let mut add = |text: &str, known: Option<String>, unknown: Option<String>| {
@@ -146,8 +147,13 @@ fn resources(
     documents: &[&Document],
     place: &Glob,
     actions: &[ActionClass],
+    budget: &Budget,
 ) -> Result<Vec<Resource>, String> {
-    let patterns: Vec<&Glob> = resource_patterns(documents).filter_map(Pattern::fixed).collect();
+    let mut written: Vec<&Pattern> =
+        resource_patterns(documents).filter(|pattern| pattern.fixed().is_some()).collect();
+    written.sort();
+    written.dedup();
+    let patterns: Vec<&Glob> = written.iter().filter_map(|pattern| pattern.fixed()).collect();
     let of_registry = |class: &&ActionClass| {
         action::find(&class.witness).is_some_and(|action| !action.of_repository)
     };
@@ -173,7 +179,7 @@ fn resources(
     let mut found: Vec<(Vec<u64>, String)> = Vec::new();
     let texts = match place.exact() {
         Some(arn) => vec![arn.to_owned()],
-        None => witnesses(&patterns, place)
+        None => witnesses(&patterns, place, budget)
             .ok_or("the resources' wildcards combine in too many ways to be enumerated")?,
     };
     for arn in texts {
@@ -186,7 +192,7 @@ fn resources(
     let mut resources: Vec<Resource> = found
         .into_iter()
         .map(|(vector, arn)| {
-            let words = words(documents, &vector, &vectors, &arn);
+            let words = words(&written, &vector, &vectors, &arn);
             Resource { arn, words, actions: repository }
         })
         .collect();
@@ -201,40 +207,35 @@ fn resources(
     Ok(resources)
 }
 
-/// A kind of repositories in words: by the texts that match them, and those that could and don't.
-fn words(documents: &[&Document], own: &[u64], all: &[Vec<u64>], arn: &str) -> String {
-    let has = |vector: &[u64], at: usize| vector[at / 64] >> (at % 64) & 1 == 1;
-    let patterns: Vec<&Pattern> =
-        resource_patterns(documents).filter(|pattern| pattern.fixed().is_some()).collect();
-    let within = |at: usize| has(own, at);
-    let everything = |at: usize| all.iter().all(|vector| has(vector, at));
-    let mut named: Vec<&str> = Vec::new();
-    let mut without: Vec<&str> = Vec::new();
-    for (at, pattern) in patterns.iter().enumerate() {
-        if within(at) && !everything(at) {
-            named.push(&pattern.text);
-        } else if !within(at) {
-            let more = all.iter().any(|vector| {
-                has(vector, at)
-                    && (0..patterns.len()).all(|other| !within(other) || has(vector, other))
-            });
-            if more {
-                without.push(&pattern.text);
-            }
+/// A kind of repositories in words: by the texts that match them, and those that match only some of
+/// them.
+fn words(patterns: &[&Pattern], own: &[u64], all: &[Vec<u64>], arn: &str) -> String {
+    // Of the kinds that everything which matches this one matches too: what more matches them.
+    let mut beyond = vec![0_u64; own.len()];
+    let mut always = vec![u64::MAX; own.len()];
+    for vector in all {
+        let wider = own.iter().zip(vector).all(|(own, other)| own & !other == 0);
+        for (at, word) in vector.iter().enumerate() {
+            always[at] &= word;
+            beyond[at] |= if wider { word & !own[at] } else { 0 };
         }
     }
-    for list in [&mut named, &mut without] {
-        list.sort_unstable();
-        list.dedup();
-    }
-    let named = if named.is_empty() {
-        if without.is_empty() {
-            format!("repositories such as {arn}")
-        } else {
-            "all repositories".to_owned()
-        }
-    } else {
-        named.join(" and ")
+    let listed = |bits: &[u64]| {
+        let has = |at: usize| bits[at / 64] >> (at % 64) & 1 == 1;
+        let mut texts: Vec<&str> = (0..patterns.len())
+            .filter(|at| has(*at))
+            .map(|at| patterns[at].text.as_str())
+            .collect();
+        texts.sort_unstable();
+        texts.dedup();
+        texts
+    };
+    let own: Vec<u64> = own.iter().zip(&always).map(|(own, always)| own & !always).collect();
+    let (named, without) = (listed(&own), listed(&beyond));
+    let named = match (named.is_empty(), without.is_empty()) {
+        (false, _) => named.join(" and "),
+        (true, true) => format!("repositories such as {arn}"),
+        (true, false) => "all repositories".to_owned(),
     };
     if without.is_empty() { named } else { format!("{named} but not {}", without.join(", ")) }
 }

@@ -2,18 +2,37 @@
 //! what makes an enumeration over actions, resources and values exact, those that do not exist
 //! yet included.
 
-use std::collections::{BTreeSet, HashMap, VecDeque, hash_map::Entry};
+use std::{
+    cell::Cell,
+    collections::{BTreeSet, HashMap, VecDeque, hash_map::Entry},
+};
 
 use super::glob::{Glob, Token};
 
 /// States of the product automaton: above, the answer is "undecided".
 const MAX_STATES: usize = 4096;
 
+/// How much work one comparison may take over all its patterns: some tens of milliseconds.
+#[derive(Debug)]
+pub(super) struct Budget(Cell<usize>);
+
+impl Budget {
+    pub(super) fn new() -> Self {
+        Self(Cell::new(8_000_000))
+    }
+
+    fn spend(&self, work: usize) -> Option<()> {
+        self.0.set(self.0.get().checked_sub(work)?);
+        Some(())
+    }
+}
+
 /// For each realisable combination of matches over the patterns, among the texts within `within`,
-/// at least one text that realises it. `None` when that takes too many states.
+/// at least one text that realises it. `None` when that takes too many states, or more work than is
+/// left.
 ///
 /// Every text without wildcards stands for itself, so the automaton is built over the others only.
-pub(super) fn witnesses(patterns: &[&Glob], within: &Glob) -> Option<Vec<String>> {
+pub(super) fn witnesses(patterns: &[&Glob], within: &Glob, budget: &Budget) -> Option<Vec<String>> {
     let mut texts: BTreeSet<String> = BTreeSet::new();
     let (mut wild, mut exact): (Vec<&Glob>, Vec<&Glob>) = (Vec::new(), Vec::new());
     for glob in patterns.iter().copied().collect::<BTreeSet<_>>() {
@@ -29,7 +48,7 @@ pub(super) fn witnesses(patterns: &[&Glob], within: &Glob) -> Option<Vec<String>
         }
     }
     loop {
-        let found = combinations(&wild, within, &exact)?;
+        let found = combinations(&wild, within, &exact, budget)?;
         // A combination whose text happens to be one of the exact ones needs another text, or
         // there is none: the automaton is to tell them apart.
         let taken: Vec<&Glob> = exact
@@ -76,7 +95,12 @@ fn alphabet(patterns: &[Vec<Token>], fold: bool, exact: &[&Glob]) -> Vec<char> {
     fresh.into_iter().chain(named).collect()
 }
 
-fn combinations(wild: &[&Glob], within: &Glob, exact: &[&Glob]) -> Option<Vec<String>> {
+fn combinations(
+    wild: &[&Glob],
+    within: &Glob,
+    exact: &[&Glob],
+    budget: &Budget,
+) -> Option<Vec<String>> {
     let globs: Vec<&Glob> = std::iter::once(within).chain(wild.iter().copied()).collect();
     let tokens: Vec<Vec<Token>> = globs.iter().map(|glob| glob.tokens()).collect();
     let mixed = globs.iter().any(|glob| glob.folds()) && !globs.iter().all(|glob| glob.folds());
@@ -103,6 +127,7 @@ fn combinations(wild: &[&Glob], within: &Glob, exact: &[&Glob]) -> Option<Vec<St
             place.insert(spell(&trail, number));
         }
         for &c in &letters {
+            budget.spend(machine.words)?;
             let next = machine.step(&state, c);
             if !machine.alive(&next) || seen.contains_key(&next) {
                 continue;
@@ -209,7 +234,7 @@ mod tests {
             .map(|text| Glob::new(text, Style::WildFold))
             .collect();
         let within = Glob::new("ecr:*", Style::WildFold);
-        let texts = witnesses(&globs.iter().collect::<Vec<_>>(), &within).unwrap();
+        let texts = witnesses(&globs.iter().collect::<Vec<_>>(), &within, &Budget::new()).unwrap();
         let found: BTreeSet<Vec<bool>> =
             texts.iter().map(|text| combination(&globs, text)).collect();
         for expected in [
@@ -229,7 +254,7 @@ mod tests {
         let globs: Vec<Glob> =
             (0..40).map(|n| Glob::new(&format!("*{n:b}*{:b}*", n * 7), Style::Wild)).collect();
         let within = Glob::new("*", Style::Wild);
-        assert_eq!(witnesses(&globs.iter().collect::<Vec<_>>(), &within), None);
+        assert_eq!(witnesses(&globs.iter().collect::<Vec<_>>(), &within, &Budget::new()), None);
     }
 
     proptest! {
@@ -243,7 +268,7 @@ mod tests {
                 patterns.iter().zip(styles).map(|(text, style)| Glob::new(text, style)).collect();
             let within = Glob::new("*", Style::Wild);
             let found: BTreeSet<Vec<bool>> =
-                witnesses(&globs.iter().collect::<Vec<_>>(), &within).unwrap()
+                witnesses(&globs.iter().collect::<Vec<_>>(), &within, &Budget::new()).unwrap()
                     .iter().map(|text| combination(&globs, text)).collect();
             for text in texts {
                 prop_assert!(found.contains(&combination(&globs, &text)), "{text}");

@@ -1,5 +1,7 @@
 //! The element Condition: operators, keys, values.
 
+use std::collections::BTreeSet;
+
 use super::{
     super::{
         condition::{self, Compare, Condition, Network, Quantifier, Test},
@@ -62,8 +64,9 @@ pub(super) fn read(reading: &mut Reading<'_>, value: &Value<'_>) -> Vec<Conditio
         return Vec::new();
     };
     let mut found = Vec::new();
-    for (index, member) in operators.iter().enumerate() {
-        if operators[..index].iter().any(|before| before.name.eq_ignore_ascii_case(&member.name)) {
+    let mut seen = BTreeSet::new();
+    for member in operators {
+        if !seen.insert(member.name.to_ascii_lowercase()) {
             reading.mistake(
                 member.at,
                 format!("{:?} is there twice: put all its keys under one", member.name),
@@ -89,8 +92,9 @@ pub(super) fn read(reading: &mut Reading<'_>, value: &Value<'_>) -> Vec<Conditio
             );
             continue;
         };
-        for (index, key) in keys.iter().enumerate() {
-            if keys[..index].iter().any(|before| before.name.eq_ignore_ascii_case(&key.name)) {
+        let mut seen = BTreeSet::new();
+        for key in keys {
+            if !seen.insert(key.name.to_ascii_lowercase()) {
                 reading.mistake(
                     key.at,
                     format!(

@@ -1,5 +1,7 @@
 //! JSON to a document, with every mistake and its place.
 
+use std::collections::BTreeSet;
+
 use super::{
     super::{
         glob::{Glob, Style},
@@ -290,8 +292,9 @@ impl Reading<'_> {
 
     /// Complains of names that are not known, and of names given twice.
     pub(super) fn names(&mut self, members: &[Member<'_>], known: &[&str], of: &str) {
-        for (index, member) in members.iter().enumerate() {
-            if members[..index].iter().any(|before| before.name == member.name) {
+        let mut seen = BTreeSet::new();
+        for member in members {
+            if !seen.insert(member.name.as_ref()) {
                 self.mistake(
                     member.at,
                     format!(

@@ -1,6 +1,9 @@
 //! The differences, cell by cell, gathered into rows that people can read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    rc::Rc,
+};
 
 use super::{
     super::{
@@ -101,25 +104,35 @@ impl Table {
     ) -> Vec<Row> {
         // What is said of each action class of each caller and resource: equal ones are one row.
         let mut said: BTreeMap<(usize, usize, Said), u128> = BTreeMap::new();
+        // Many cells rest on the same statements: their words are put together once.
+        let mut told: HashMap<(Vec<usize>, Effect), Rc<str>> = HashMap::new();
         for (caller, row) in self.sums.iter().enumerate() {
             for (resource, sum) in row.iter().enumerate() {
                 for (change, mask) in changes(sum) {
                     for class in bits(mask) {
                         let bit = 1_u128 << class;
                         let effect = change_effect(change);
-                        let when = |grants: &Grants<'_>, side: &Side| {
+                        let mut when = |grants: &Grants<'_>, side: &Side, which: usize| {
                             let held = match effect {
                                 Effect::Allow => side.allowed & bit != 0,
                                 Effect::Deny => side.denied & bit != 0,
                             };
+                            if !held {
+                                return None;
+                            }
                             let about: Vec<&Statement> =
                                 grants.about(caller, resource, bit).collect();
-                            held.then(|| when(&about, effect))
+                            let mut key: Vec<usize> = about.iter().map(|one| one.index).collect();
+                            key.push(which);
+                            let text = told
+                                .entry((key, effect))
+                                .or_insert_with(|| when(&about, effect).into());
+                            Some(Rc::clone(text))
                         };
                         let one = Said {
                             change,
-                            expected: when(expected, &sum.expected),
-                            actual: when(actual, &sum.actual),
+                            expected: when(expected, &sum.expected, 0),
+                            actual: when(actual, &sum.actual, 1),
                             denied: effect == Effect::Allow && sum.actual.denied & bit != 0,
                         };
                         *said.entry((caller, resource, one)).or_default() |= bit;
@@ -143,10 +156,10 @@ impl Table {
                 principals: principals(universe, &callers),
                 actions: actions(universe, mask, &resources),
                 resources: resource_words(universe, &resources),
-                expected: said.expected,
+                expected: said.expected.as_deref().map(str::to_owned),
                 actual: match said.actual {
                     None if said.denied => Some("denied by name".to_owned()),
-                    when => when,
+                    when => when.as_deref().map(str::to_owned),
                 },
             })
             .collect();
@@ -159,8 +172,8 @@ impl Table {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Said {
     change: Change,
-    expected: Option<String>,
-    actual: Option<String>,
+    expected: Option<Rc<str>>,
+    actual: Option<Rc<str>>,
     denied: bool,
 }
 

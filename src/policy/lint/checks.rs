@@ -206,7 +206,7 @@ pub(super) fn actions(
         if !beyond.is_empty() {
             found.push(finding(
                 Severity::Error,
-                Reason::PolicyScopeV1,
+                Reason::PolicyRegistryScope,
                 statement,
                 beyond.into_iter().collect::<Vec<_>>().join(", "),
             ));

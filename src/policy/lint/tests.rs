@@ -134,7 +134,7 @@ fn what_is_known_of_the_place_sharpens_the_findings() {
     assert_eq!(found(Kind::Registry, region, &place), [(Severity::Error, "policy_arn_malformed")]);
     assert_eq!(
         found(Kind::Registry, pull(json!({"Resource": "*"})), &place),
-        [(Severity::Error, "policy_scope_v1")]
+        [(Severity::Error, "policy_registry_scope")]
     );
     let china = pull(json!({"Principal": {"AWS": "arn:aws-cn:iam::210987654321:role/x"}}));
     assert_eq!(found(Kind::Repository, china, &place), [(Severity::Error, "policy_arn_malformed")]);

@@ -10,7 +10,7 @@ use super::{
         glob::{Glob, Style},
         pattern::Pattern,
         principal::{Caller, PrincipalArn, Who},
-        witness::witnesses,
+        witness::{Budget, witnesses},
     },
     partition, statements,
 };
@@ -64,7 +64,10 @@ fn patterns_of<'a>(documents: &[&'a Document], key: &str) -> Vec<&'a Glob> {
         .collect()
 }
 
-pub(super) fn witnesses_of(documents: &[&Document]) -> Result<Vec<Witness>, String> {
+pub(super) fn witnesses_of(
+    documents: &[&Document],
+    budget: &Budget,
+) -> Result<Vec<Witness>, String> {
     let too_many = || "the principals combine in too many ways to be enumerated".to_owned();
     let named: BTreeSet<&Who> = statements(documents)
         .filter_map(|statement| statement.principals.as_ref())
@@ -73,11 +76,11 @@ pub(super) fn witnesses_of(documents: &[&Document]) -> Result<Vec<Witness>, Stri
     let arns = patterns_of(documents, "aws:principalarn");
     let partition = partition(documents);
     let mut found: Vec<Witness> = Vec::new();
-    for account in accounts(documents, &named, &arns)? {
+    for account in accounts(documents, &named, &arns, budget)? {
         if found.len() > MAX_CALLERS {
             return Err(too_many());
         }
-        members(&account, partition, &named, &arns, &mut found)?;
+        members(&account, partition, &named, &arns, budget, &mut found)?;
     }
     let general = found.len();
     // Somebody anonymous, and what is no role or user.
@@ -110,6 +113,7 @@ fn accounts(
     documents: &[&Document],
     named: &BTreeSet<&Who>,
     arns: &[&Glob],
+    budget: &Budget,
 ) -> Result<BTreeSet<String>, String> {
     let mut accounts: BTreeSet<String> =
         named.iter().filter_map(|who| who.account()).map(str::to_owned).collect();
@@ -133,7 +137,7 @@ fn accounts(
     let keys = patterns_of(documents, "aws:principalaccount");
     if !keys.is_empty() {
         accounts.extend(
-            witnesses(&keys, &Glob::new("*", Style::Wild))
+            witnesses(&keys, &Glob::new("*", Style::Wild), budget)
                 .ok_or("the accounts' wildcards combine in too many ways to be enumerated")?,
         );
     }
@@ -147,6 +151,7 @@ fn members(
     partition: &str,
     named: &BTreeSet<&Who>,
     arns: &[&Glob],
+    budget: &Budget,
     found: &mut Vec<Witness>,
 ) -> Result<(), String> {
     let mut texts: BTreeSet<String> = BTreeSet::new();
@@ -170,7 +175,7 @@ fn members(
         let patterns: Vec<&Glob> = arns.iter().copied().chain(&exact).collect();
         for kind in ["role/?*", "user/?*", "root"] {
             let within = Glob::new(&format!("arn:{partition}:iam::{account}:{kind}"), Style::Wild);
-            texts.extend(witnesses(&patterns, &within).ok_or(
+            texts.extend(witnesses(&patterns, &within, budget).ok_or(
                 "the wildcards of aws:PrincipalArn combine in too many ways to be enumerated",
             )?);
         }

@@ -13,7 +13,7 @@ use super::{
         facts::Facts,
         glob::{Glob, Style},
         pattern::Pattern,
-        witness::witnesses,
+        witness::{Budget, witnesses},
     },
     MAX_CONTEXTS,
     callers::{conditions, follows_from_caller},
@@ -77,7 +77,10 @@ pub(in super::super) fn resource_dimension(pattern: &Pattern) -> String {
     format!("Resource {pattern}")
 }
 
-pub(super) fn dimensions(documents: &[&Document]) -> Result<Vec<Dimension>, String> {
+pub(super) fn dimensions(
+    documents: &[&Document],
+    budget: &Budget,
+) -> Result<Vec<Dimension>, String> {
     let mut by_key: BTreeMap<&str, Vec<&Condition>> = BTreeMap::new();
     let mut with_variable: BTreeMap<Meaning, &Condition> = BTreeMap::new();
     for condition in conditions(documents) {
@@ -89,7 +92,7 @@ pub(super) fn dimensions(documents: &[&Document]) -> Result<Vec<Dimension>, Stri
     }
     let mut found = Vec::new();
     for (key, conditions) in &by_key {
-        found.push(of_key(key, conditions)?);
+        found.push(of_key(key, conditions, budget)?);
     }
     for (meaning, condition) in with_variable {
         let beside = conditions(documents).filter(|one| one.key == condition.key);
@@ -127,10 +130,10 @@ pub(super) fn dimensions(documents: &[&Document]) -> Result<Vec<Dimension>, Stri
     Ok(found)
 }
 
-fn of_key(key: &str, conditions: &[&Condition]) -> Result<Dimension, String> {
+fn of_key(key: &str, conditions: &[&Condition], budget: &Budget) -> Result<Dimension, String> {
     let several =
         !SINGLE.contains(&key) && conditions.iter().any(|one| one.quantifier != Quantifier::One);
-    let values = values(key, conditions)?;
+    let values = values(key, conditions, budget)?;
     let mut contexts: Vec<Option<Vec<String>>> = vec![None];
     if several {
         // Values that every condition treats alike are one: what is combined is classes.
@@ -173,7 +176,7 @@ fn of_key(key: &str, conditions: &[&Condition]) -> Result<Dimension, String> {
 }
 
 /// The values of a key that its conditions tell apart.
-fn values(key: &str, conditions: &[&Condition]) -> Result<Vec<String>, String> {
+fn values(key: &str, conditions: &[&Condition], budget: &Budget) -> Result<Vec<String>, String> {
     let mut texts: Vec<&Glob> = Vec::new();
     let (mut numbers, mut times): (BTreeSet<Amount>, BTreeSet<Amount>) = Default::default();
     let mut addresses: BTreeSet<IpAddr> = BTreeSet::new();
@@ -200,7 +203,7 @@ fn values(key: &str, conditions: &[&Condition]) -> Result<Vec<String>, String> {
     }
     let mut values: Vec<String> = Vec::new();
     if !texts.is_empty() {
-        values = witnesses(&texts, &Glob::new("*", Style::Wild)).ok_or_else(|| {
+        values = witnesses(&texts, &Glob::new("*", Style::Wild), budget).ok_or_else(|| {
             format!("the wildcards of {key} combine in too many ways to be enumerated")
         })?;
     }

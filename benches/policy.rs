@@ -1,0 +1,151 @@
+//! One repository with 10 KB of policy: parsed, normalised, compared with its baseline and asked
+//! for a pull; and 10,000 of them on one core. `cargo bench --bench policy`; with a path as argument
+//! it writes its inputs there, for measuring other tools by the same ones (`benches/policy_peers`).
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+
+use std::{
+    fs,
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+use ecr_warden::policy::{
+    Access, Caller, Comparison, Document, Facts, Kind, Policies, Policy, Relation, Request, diff,
+    evaluate, parse,
+};
+use serde_json::{Value, json};
+
+const REPOSITORY: &str = "arn:aws:ecr:eu-west-1:123456789012:repository/app";
+
+/// A policy that fills what ECR takes: an account with the article's seven actions, and roles of
+/// others with a pull each, under a condition. `spelled`: as AWS gives it back.
+fn policy(characters: usize, spelled: bool, roles: fn(usize) -> String) -> String {
+    let account =
+        if spelled { json!(["210987654321"]) } else { json!("arn:aws:iam::210987654321:root") };
+    let mut seven = [
+        "ecr:GetDownloadUrlForLayer",
+        "ecr:BatchGetImage",
+        "ecr:BatchCheckLayerAvailability",
+        "ecr:PutImage",
+        "ecr:InitiateLayerUpload",
+        "ecr:UploadLayerPart",
+        "ecr:CompleteLayerUpload",
+    ];
+    if spelled {
+        seven.reverse();
+    }
+    let mut statements = vec![
+        json!({"Sid": "Base", "Effect": "Allow", "Principal": {"AWS": account}, "Action": seven}),
+    ];
+    for n in 0.. {
+        statements.push(json!({
+            "Sid": format!("Team{n}"),
+            "Effect": "Allow",
+            "Principal": {"AWS": roles(n)},
+            "Action": ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+            "Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-abc123"}},
+        }));
+        let whole = json!({"Version": "2012-10-17", "Statement": statements}).to_string();
+        if whole.len() > characters {
+            statements.pop();
+            break;
+        }
+    }
+    if spelled {
+        statements.reverse();
+    }
+    json!({"Version": "2012-10-17", "Statement": statements}).to_string()
+}
+
+fn role(n: usize) -> String {
+    format!("arn:aws:iam::{:012}:role/team-{n}", 100_000_000_000 + n)
+}
+
+fn other_role(n: usize) -> String {
+    if n == 7 { "arn:aws:iam::999988887777:role/intruder".to_owned() } else { role(n) }
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+/// All of it, for one repository: the relation, and whether the host may pull.
+fn whole(baseline: &Document, live: &str, identity: &Policy) -> (Relation, bool) {
+    let live = parse(live, Kind::Repository).unwrap();
+    let Comparison::Decided(drift) = diff(baseline, &live, Some(REPOSITORY)) else {
+        unreachable!()
+    };
+    let policies = Policies {
+        known: vec![identity.clone(), Policy { name: "live".to_owned(), document: live }],
+        ..Policies::default()
+    };
+    let caller = Caller::parse("arn:aws:iam::210987654321:role/ecsInstanceRole").unwrap();
+    let pulls = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"].iter().all(|action| {
+        let request = Request::new(caller.clone(), action, REPOSITORY, Facts::default());
+        evaluate(&request, &policies).access == Access::Allowed
+    });
+    (drift.relation, pulls)
+}
+
+fn main() {
+    let small = |spelled| policy(700, spelled, role);
+    let same = policy(10_200, true, role);
+    let baseline_text = policy(10_200, false, role);
+    let different = policy(10_200, true, other_role);
+    let identity: Value =
+        json!({"Statement": {"Effect": "Allow", "Action": "ecr:*", "Resource": "*"}});
+    let identity = Policy {
+        name: "identity".to_owned(),
+        document: parse(&identity.to_string(), Kind::Identity).unwrap(),
+    };
+    if let Some(folder) = std::env::args().nth(1).filter(|arg| !arg.starts_with("--")) {
+        for (name, text) in
+            [("expected", &baseline_text), ("same", &same), ("different", &different)]
+        {
+            fs::write(format!("{folder}/{name}.json"), text).unwrap();
+        }
+    }
+    let baseline = parse(&baseline_text, Kind::Repository).unwrap();
+    let article = parse(&small(false), Kind::Repository).unwrap();
+    let rows = [
+        ("10 KB, rewritten by AWS", &baseline, &same, Relation::Equivalent),
+        ("10 KB, one role exchanged", &baseline, &different, Relation::Incomparable),
+        ("the article's size, rewritten", &article, &small(true), Relation::Equivalent),
+    ];
+    for (name, baseline, live, expected) in rows {
+        let mut times = Vec::new();
+        for _ in 0..400 {
+            let began = Instant::now();
+            let (relation, pulls) = black_box(whole(baseline, black_box(live), &identity));
+            times.push(began.elapsed());
+            assert!(relation == expected && pulls);
+        }
+        println!(
+            "{name}: {} bytes, {} statements, {:.1} us for parse, normal form, difference and two questions",
+            live.len(),
+            baseline.statements.len(),
+            median(times).as_secs_f64() * 1e6
+        );
+    }
+    let began = Instant::now();
+    let mut drifted = 0;
+    for n in 0..10_000 {
+        let live = if n % 100 == 0 { &different } else { &same };
+        drifted += u32::from(whole(&baseline, live, &identity).0 != Relation::Equivalent);
+    }
+    assert_eq!(drifted, 100);
+    println!(
+        "10,000 repositories of 10 KB, one in a hundred drifted: {:.2} s on one core",
+        began.elapsed().as_secs_f64()
+    );
+    let parse_only: Vec<Duration> = (0..400)
+        .map(|_| {
+            let began = Instant::now();
+            black_box(parse(black_box(&same), Kind::Repository).unwrap());
+            began.elapsed()
+        })
+        .collect();
+    println!("  of which parsing: {:.1} us a policy", median(parse_only).as_secs_f64() * 1e6);
+}
