@@ -44,6 +44,7 @@ use crate::{
         identity::IdentitySpec,
         outcome::{Problem, Verdict},
         output::OutputSpec,
+        probe::ProbeSpec,
         reason::Reason,
         schedule::Schedule,
         token::Token,
@@ -609,7 +610,10 @@ pub async fn token(loaded: &Loaded, host: &str) -> Result<Result<Token, Problem>
 /// Who pulls from one of the configured registry hosts, and with what: the kept token, or a new one
 /// when it is due.
 pub async fn caller(loaded: &Loaded, host: &str) -> Result<Caller, StartError> {
-    let (daemon, done) = mint_once(loaded).await?;
+    let mut loaded = loaded.clone();
+    // Their identities' tokens are not asked for here.
+    loaded.settings.probes.clear();
+    let (daemon, done) = mint_once(&loaded).await?;
     let why = done.into_iter().find_map(|(_, verdict, _)| verdict.problem().cloned());
     let registry =
         daemon.settings.registries.iter().find(|one| one.hosts.iter().any(|h| h == host));
@@ -624,6 +628,18 @@ pub async fn caller(loaded: &Loaded, host: &str) -> Result<Caller, StartError> {
         principal: None,
         credential: Credential::Lacking(why.unwrap_or_else(lacking)),
     }))
+}
+
+/// The same for a configured test pull, with the identity that it names.
+pub async fn caller_of(loaded: &Loaded, probe: &ProbeSpec) -> Result<Caller, StartError> {
+    let mut loaded = loaded.clone();
+    loaded.settings.registries.retain(|registry| registry.hosts.contains(&probe.image.host));
+    if let (Some(registry), Some(identity)) =
+        (loaded.settings.registries.first_mut(), &probe.identity)
+    {
+        registry.identity.clone_from(identity);
+    }
+    caller(&loaded, &probe.image.host).await
 }
 
 /// What a job came to: its name, its verdict, and what it changed.

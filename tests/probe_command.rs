@@ -200,6 +200,34 @@ fn a_capsule_says_elsewhere_what_was_said_here() {
     assert!(broken.err.contains(&file), "{}", broken.err);
 }
 
+#[test]
+fn without_an_image_every_configured_probe_is_run_and_the_worst_is_the_exit_code() {
+    let bench = Bench::new();
+    let none = bench.run(&["probe"]);
+    assert_eq!(none.code, Some(2));
+    assert!(none.err.contains("no [[probe]] in the configuration"), "{}", none.err);
+    let file = bench.folder.path().join("config.toml");
+    let mut config = fs::read_to_string(&file).unwrap();
+    for (name, image) in [("good", "app/multi:1"), ("gone", "app/multi:2")] {
+        let image = format!("{}/{image}", bench.registry);
+        let table = format!("[[probe]]\nname = {name:?}\nimage = {image:?}\n");
+        config.push_str(&table);
+    }
+    fs::write(&file, config).unwrap();
+    let all = bench.run(&["probe"]);
+    assert_eq!(all.code, Some(1), "{}{}", all.out, all.err);
+    assert!(all.out.contains("[image_missing]"), "{}", all.out);
+    assert!(
+        all.out.ends_with("1 of 2 can be pulled, 1 can't, 0 could not be told\n"),
+        "{}",
+        all.out
+    );
+    let json: Value = serde_json::from_str(&bench.run(&["probe", "--json"]).out).unwrap();
+    assert_eq!(json["reason"]["code"], "image_missing");
+    assert_eq!(json["probes"][0]["verdict"], "ok");
+    assert_eq!(bench.run(&["probe", "--depth", "full"]).code, Some(2), "it needs an image");
+}
+
 /// A proxy or a portal may show its clients what they sent: the capsule goes to somebody else.
 #[test]
 fn no_secret_is_in_a_capsule_even_when_it_is_echoed() {

@@ -126,7 +126,7 @@ fn show(args: &DemoArgs, folder: &Path, out: &mut dyn Write) -> io::Result<u8> {
     )?;
     writeln!(
         out,
-        "The daemon has one registry and four outputs. Without it, pulls would fail after {} s.\n",
+        "The daemon has one registry, four outputs and a test pull. Without it, pulls would fail after {} s.\n",
         args.token_life.as_secs()
     )?;
     writeln!(out, "  configuration  {}", config.display())?;
@@ -156,6 +156,12 @@ fn show(args: &DemoArgs, folder: &Path, out: &mut dyn Write) -> io::Result<u8> {
         "                 curl -d '' http://{0}/_sandbox/forget               (the role was deleted: the token dies at once)",
         sandbox.aws
     )?;
+    writeln!(
+        out,
+        "  break pulls    curl -d '[\"s3-denied\"]' http://{0}/_sandbox/refusals   (mend them: '[]'; also layer-resource, scp, kms, archived)",
+        sandbox.aws
+    )?;
+    writeln!(out, "  a test pull    ecr-warden probe --config {}", config.display())?;
     writeln!(
         out,
         "\nWhat the daemon says{}:\n",
@@ -209,7 +215,8 @@ fn configuration(folder: &Path, sandbox: &sandbox::Sandbox, registry: &str) -> S
          [[output]]\nname = \"docker\"\nkind = \"docker-config\"\npath = \"{folder}/docker/config.json\"\n\n\
          [[output]]\nname = \"podman\"\nkind = \"containers-auth\"\npath = \"{folder}/auth.json\"\n\n\
          [[output]]\nname = \"containerd\"\nkind = \"containerd-hosts\"\npath = \"{folder}/certs.d\"\n\n\
-         [[output]]\nname = \"helper\"\nkind = \"socket\"\npath = \"{folder}/credentials.sock\"\n",
+         [[output]]\nname = \"helper\"\nkind = \"socket\"\npath = \"{folder}/credentials.sock\"\n\n\
+         [[probe]]\nname = \"pull\"\nimage = \"{registry}/app/web:1\"\nplatform = \"linux/amd64\"\nschedule = \"5s\"\ncanary = true\n",
         sandbox.aws
     )
 }

@@ -1,5 +1,6 @@
 //! `ecr-warden probe IMAGE`: a test pull now, and what it means.
 
+mod configured;
 mod engine;
 
 use std::{
@@ -39,28 +40,29 @@ const LARGEST_CAPSULE: u64 = 32 << 20;
 /// The flags of `probe`.
 #[derive(Debug, clap::Args)]
 pub struct ProbeArgs {
-    /// The image, with its registry: HOST/REPOSITORY[:TAG][@DIGEST].
-    pub image: String,
+    /// The image, with its registry: HOST/REPOSITORY[:TAG][@DIGEST]. Without it, every [[probe]] of
+    /// the configuration, one after the other.
+    pub image: Option<String>,
     /// How far down: the manifest, one byte of a layer, or all of them. Nothing is written.
     /// [default: first-byte; manifest with --engine, where full has the engine pull]
-    #[arg(long, value_name = "DEPTH", value_parser = depth)]
+    #[arg(long, value_name = "DEPTH", value_parser = depth, requires = "image")]
     pub depth: Option<Depth>,
     /// For another platform than this host's, such as linux/arm64.
-    #[arg(long, value_name = "OS/ARCH", value_parser = platform)]
+    #[arg(long, value_name = "OS/ARCH", value_parser = platform, requires = "image")]
     pub platform: Option<Platform>,
     /// How long it may take; 30s, or 10m for full.
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "image")]
     pub timeout: Option<Duration>,
     /// Write all that was seen to a new file, without secrets, for `explain --capsule`.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "image")]
     pub trace: Option<PathBuf>,
     /// Rehearse a push instead, as far as start, part, complete (the default) or manifest, which
     /// leave nothing behind; or push a tiny image of our own and delete it again: image.
-    #[arg(long, value_name = "HOW-FAR", num_args = 0..=1, require_equals = true, default_missing_value = "complete", value_parser = rung, conflicts_with = "depth")]
+    #[arg(long, value_name = "HOW-FAR", num_args = 0..=1, require_equals = true, default_missing_value = "complete", value_parser = rung, conflicts_with = "depth", requires = "image")]
     pub push: Option<Rung>,
     /// Have an engine of this host do it, with the credential that its client would send: docker,
     /// podman or containerd. What it pulls is removed again.
-    #[arg(long, value_name = "ENGINE", value_parser = engine_of, conflicts_with = "push")]
+    #[arg(long, value_name = "ENGINE", value_parser = engine_of, conflicts_with = "push", requires = "image")]
     pub engine: Option<Engine>,
     /// The engine's socket, if it is not in its usual place.
     #[arg(long, value_name = "PATH", requires = "engine")]
@@ -100,10 +102,13 @@ pub fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
-    let image = match ImageRef::parse(&args.image) {
+    let Some(asked) = &args.image else {
+        return configured::run(args.json, paths, out, err);
+    };
+    let image = match ImageRef::parse(asked) {
         Ok(image) => image,
         Err(why) => {
-            writeln!(err, "ecr-warden: {:?}: {why}", args.image)?;
+            writeln!(err, "ecr-warden: {asked:?}: {why}")?;
             return Ok(2);
         }
     };
