@@ -5,6 +5,7 @@ pub mod engine;
 mod hub;
 mod listen;
 mod probes;
+pub mod policy;
 mod repair;
 mod stray;
 
@@ -26,6 +27,7 @@ use self::{
     audit::RunningAudit,
     hub::{Hub, HubDesk},
     listen::Listen,
+    policy::RunningPolicy,
     repair::Repair,
     stray::Strays,
 };
@@ -111,6 +113,7 @@ struct Daemon {
     strays: Option<Handle>,
     audit: Option<RunningAudit>,
     probes: probes::Probes,
+    policies: BTreeMap<String, RunningPolicy>,
     repair: Repair,
     listen: Option<(Handle, CancellationToken)>,
     /// Whether credentials are given out over a socket.
@@ -237,6 +240,7 @@ impl Daemon {
             strays: None,
             audit: None,
             probes: probes::Probes::default(),
+            policies: BTreeMap::new(),
             repair,
             listen: None,
             serves: true,
@@ -349,6 +353,7 @@ impl Daemon {
         self.apply_outputs().await;
         self.apply_audit().await;
         self.apply_probes().await;
+        self.apply_policies().await;
         let specs = self.settings.outputs.clone();
         *self.configured.lock().unwrap_or_else(PoisonError::into_inner) = specs;
         if let Some(strays) = &self.strays {
@@ -660,6 +665,22 @@ pub async fn refresh(loaded: &Loaded) -> Result<Done, StartError> {
 
 /// Every keeper once, without a driver.
 async fn mint_once(loaded: &Loaded) -> Result<(Daemon, Done), StartError> {
+    let daemon = once(loaded)?;
+    let wanted = wanted_keepers(&daemon.settings);
+    let hosts = wanted.iter().map(|(key, wanted)| (key.clone(), wanted.served())).collect();
+    daemon.hub.configure(hosts, BTreeMap::new());
+    let mut done = Vec::new();
+    for (key, wanted) in wanted {
+        let plan = plan(&daemon.settings, &daemon.host, &key);
+        let scope = Arc::new(Mutex::new(Scope { hosts: wanted.hosts, siblings: wanted.siblings }));
+        let outcome = daemon.keeper(&key, &wanted.identity, plan, scope).doubting().run().await;
+        done.push((key.job_name(), outcome.verdict, outcome.change));
+    }
+    Ok((daemon, done))
+}
+
+/// A daemon of which nothing runs.
+fn once(loaded: &Loaded) -> Result<Daemon, StartError> {
     let metrics =
         Metrics::new().map_err(|error| StartError::System(std::io::Error::other(error)))?;
     let hub = Hub::new(Arc::new(metrics), Arc::new(SystemClock));
@@ -688,6 +709,7 @@ async fn mint_once(loaded: &Loaded) -> Result<(Daemon, Done), StartError> {
         done.push((key.job_name(), outcome.verdict, outcome.change));
     }
     Ok((daemon, done))
+    Ok(daemon)
 }
 
 /// One keeper for each identity and region.

@@ -27,8 +27,9 @@ use aws_smithy_types::{config_bag::ConfigBag, timeout::TimeoutConfig};
 use secrecy::ExposeSecret as _;
 
 use super::{
-    Bucket, CallObserver, EventHistory, Identity, Queue, TokenMint, bucket::SdkBucket,
-    identity::SdkIdentity, mint::SdkMint, queue::SdkQueue, trail::SdkHistory,
+    Bucket, CallObserver, EventHistory, Identity, PolicyReader, Queue, TokenMint,
+    bucket::SdkBucket, identity::SdkIdentity, mint::SdkMint, policies::SdkPolicies,
+    queue::SdkQueue, trail::SdkHistory,
 };
 use crate::{
     model::{host_id::HostId, identity::IdentitySpec, outcome::Problem, reason::Reason},
@@ -95,6 +96,16 @@ impl Aws {
     pub fn queue(self: &Arc<Self>, spec: &IdentitySpec, region: &str, url: &str) -> Arc<dyn Queue> {
         let identity = self.sdk_identity(spec, region);
         Arc::new(SdkQueue { identity, region: region.to_owned(), url: url.to_owned() })
+    }
+
+    /// What reads the policies of a registry as that identity.
+    pub fn policies(
+        self: &Arc<Self>,
+        spec: &IdentitySpec,
+        region: &str,
+        account: &str,
+    ) -> Arc<dyn PolicyReader> {
+        Arc::new(SdkPolicies::new(self.sdk_identity(spec, region), region, account))
     }
 
     pub(super) fn sdk_identity(

@@ -5,6 +5,7 @@ pub mod client;
 mod error;
 mod identity;
 mod mint;
+mod policies;
 mod queue;
 mod trail;
 
@@ -128,6 +129,28 @@ pub trait Queue: Send + Sync {
 
     /// DeleteMessage.
     fn delete<'a>(&'a self, receipt: &'a str) -> BoxFuture<'a, Result<(), Problem>>;
+}
+
+/// Reads what decides who may do what in one registry. `None` is "there is none".
+pub trait PolicyReader: Send + Sync {
+    /// GetRepositoryPolicy, with the registry's id: across accounts by the policy's own leave.
+    fn repository_policy<'a>(
+        &'a self,
+        repository: &'a str,
+    ) -> BoxFuture<'a, Result<Option<String>, Problem>>;
+
+    /// DescribeRepositories, with the registry's id: the names of a page, and what asks for the
+    /// next one.
+    fn repositories(
+        &self,
+        next: Option<String>,
+    ) -> BoxFuture<'_, Result<(Vec<String>, Option<String>), Problem>>;
+
+    /// GetRegistryPolicy, which speaks of the registry of the identity's own account.
+    fn registry_policy(&self) -> BoxFuture<'_, Result<Option<String>, Problem>>;
+
+    /// GetAccountSetting of REGISTRY_POLICY_SCOPE, of the identity's own account: `V1` or `V2`.
+    fn registry_scope(&self) -> BoxFuture<'_, Result<Option<String>, Problem>>;
 }
 
 /// Who is told of every call to AWS.

@@ -90,7 +90,7 @@ pub fn dispatch(cli: Cli, out: &mut dyn Write, err: &mut dyn Write) -> io::Resul
         Command::Token(args) => token::run(&args, cli.config, out, err),
         Command::Probe(args) => probe::run(&args, cli.config, out, err),
         Command::Explain(args) => explain::run(&args, cli.config, out, err),
-        Command::Policy(command) => policy::run(&command, out, err),
+        Command::Policy(command) => policy::run(&command, cli.config, out, err),
         Command::Audit(command) => audit::run(&command, cli.config, out, err),
         Command::Status(args) => status::run(&args, cli.config, out, err),
         Command::Setup(command) => setup::run(&command, cli.config, out, err),

@@ -73,6 +73,9 @@ pub fn summary(old: &Settings, new: &Settings) -> String {
     if old.refresh != new.refresh {
         parts.push("refresh changed".to_owned());
     }
+    if old.policy != new.policy {
+        parts.push("policy changed".to_owned());
+    }
     if old.audit != new.audit {
         parts.push("audit changed".to_owned());
     }

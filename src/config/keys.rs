@@ -318,6 +318,65 @@ pub const TABLES: &[Table] = &[
         ],
     },
     Table {
+        name: "policy",
+        shape: Shape::Single,
+        doc: "Whether the primary account's policies grant what they should, and what this host can do by them. Off without a baseline and without repositories.",
+        keys: &[
+            key(
+                "interval",
+                Kind::Duration(60, 7 * 86_400),
+                "\"6h\"",
+                "Every repository is looked at so often; calls are spread over it.",
+            ),
+            key(
+                "audit_identity",
+                Kind::Name,
+                "none",
+                "An identity in the primary account, for what no other account may read: the registry's own policy. Also asked for repositories that this host may not read.",
+            ),
+            key(
+                "repositories",
+                Kind::Patterns,
+                "those named by baselines",
+                "More repositories that this host uses, each as REGISTRY/REPOSITORY with the registry's configured name: what it can do there is told.",
+            ),
+        ],
+    },
+    Table {
+        name: "policy.baseline",
+        shape: Shape::List,
+        doc: "What the policies of some repositories, or of the registry itself, must grant and may grant.",
+        keys: &[
+            key("name", Kind::Name, "none", "A name, by which a later file can change it."),
+            key("registry", Kind::Name, "the only one", "The registry's configured name."),
+            key(
+                "repositories",
+                Kind::Patterns,
+                "none: the registry's own policy",
+                "Whose policies these are. Patterns need a reader who may call ecr:DescribeRepositories. Of several baselines that fit, the first counts.",
+            ),
+            key("file", Kind::Path, "none", "A policy file that says it."),
+            key(
+                "pull",
+                Kind::Names,
+                "none",
+                "Instead of a file: who may pull, as ARNs or accounts.",
+            ),
+            key(
+                "push",
+                Kind::Names,
+                "none",
+                "Instead of a file: who may push, as ARNs or accounts.",
+            ),
+            key(
+                "mode",
+                Kind::Word(&["exact", "at-least", "at-most"]),
+                "\"at-least\"",
+                "Whether a policy must grant just that, may grant more, or may grant less.",
+            ),
+        ],
+    },
+    Table {
         name: "audit",
         shape: Shape::Single,
         doc: "Who uses the images, out of CloudTrail. The rules also count for `ecr-warden audit scan`.",

@@ -2,6 +2,7 @@
 
 mod audit;
 mod probes;
+mod policy;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,6 +23,7 @@ use crate::model::{
     identity::{CredentialsSource, IdentitySpec},
     output::{OutputKind, OutputSpec},
     probe::{ProbeSpec, Probing},
+    policy::PolicySpec,
     registry::{RegistryHost, RegistryId, is_pattern},
     schedule::{Schedule, parse_duration},
 };
@@ -52,6 +54,8 @@ pub struct Settings {
     pub registries: Vec<Registry>,
     /// `[[output]]`.
     pub outputs: Vec<OutputSpec>,
+    /// `[policy]` and `[[policy.baseline]]`.
+    pub policy: PolicySpec,
     /// `[audit]` and `[[audit.expect]]`.
     pub audit: AuditSpec,
     /// `[[probe]]`.
@@ -289,6 +293,7 @@ impl Builder<'_> {
             refresh: self.refresh(),
             identities,
             audit: self.audit(&registries),
+            policy: self.policy(&registries),
             registries,
             outputs,
             probes,

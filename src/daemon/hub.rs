@@ -55,6 +55,8 @@ struct State {
     /// What metrics were set for an output: registry names.
     shown: BTreeMap<String, Vec<String>>,
     skewed: bool,
+    /// What metrics were set for a registry's policies: repositories.
+    policies: BTreeMap<String, Vec<String>>,
 }
 
 impl Hub {
@@ -73,6 +75,14 @@ impl Hub {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something with the note of the policies for which metrics are set, by registry.
+    pub(super) fn policies_shown<T>(
+        &self,
+        what: impl FnOnce(&mut BTreeMap<String, Vec<String>>) -> T,
+    ) -> T {
+        what(&mut self.state().policies)
     }
 
     /// Takes over which hosts each keeper serves, and what their registries are called.

@@ -7,6 +7,7 @@ pub mod identity;
 pub mod image;
 pub mod outcome;
 pub mod output;
+pub mod policy;
 pub mod principal;
 pub mod probe;
 pub mod reason;

@@ -34,6 +34,10 @@ pub struct Metrics {
     output_writes: IntCounterVec,
     output_repairs: IntCounterVec,
     helper_requests: IntCounterVec,
+    policy_drift: GaugeVec,
+    policy_readable: GaugeVec,
+    policy_access: GaugeVec,
+    policy_check: GaugeVec,
     audit_events: IntCounterVec,
     audit_findings: IntCounterVec,
     audit_covered: GaugeVec,
@@ -110,6 +114,10 @@ impl Metrics {
             output_writes: make.counters("output_writes_total", "Writes of an output, by result (ok, failed) and reason.", &["output", "result", "reason"])?,
             output_repairs: make.counters("output_repairs_total", "Entries of ours that were removed or changed by others and put back.", &["output"])?,
             helper_requests: make.counters("helper_requests_total", "Questions to the credentials socket, by result: given, lacking (a registry of ours without a credential), not_ours, refused.", &["result"])?,
+            policy_drift: make.gauges("policy_drift", "1 for how a policy stands to its baseline, by class: equivalent, broader, narrower, incomparable, undecided. The registry's own policy has no repository.", &["registry", "repository", "class"])?,
+            policy_readable: make.gauges("policy_readable", "Whether a policy can be read.", &["registry", "repository"])?,
+            policy_access: make.gauges("policy_access", "Whether the primary account's policies let this host do it (pull, push); absent while that depends on what is not known.", &["registry", "repository", "operation"])?,
+            policy_check: make.gauges("policy_last_check_timestamp_seconds", "When a registry's policies were last all looked at.", &["registry"])?,
             audit_events: make.counters("audit_events_total", "Events of ECR that were read, by API name (other for rare ones) and outcome: ok, denied, failed. Own probes are left out.", &["event", "outcome"])?,
             audit_findings: make.counters("audit_findings_total", "Findings, by rule and severity.", &["rule", "severity"])?,
             audit_covered: make.gauges("audit_covered_until_timestamp_seconds", "Until when every event was looked at that the source has; absent while nothing was.", &[])?,
@@ -230,6 +238,32 @@ impl Metrics {
         self.output_repairs.with_label_values(&[output]).inc();
     }
 
+    /// A policy was looked at: its class if it has a baseline, whether it could be read, and whether
+    /// this host can pull and push.
+    pub fn policy(
+        &self,
+        registry: &str,
+        repository: &str,
+        classes: &[(&str, bool)],
+        readable: Option<bool>,
+        access: [Option<bool>; 2],
+    ) {
+        let number = |flag: bool| f64::from(u8::from(flag));
+        for (class, is_it) in classes {
+            let value = is_it.then_some(1.0);
+            set(&self.policy_drift, &[registry, repository, class], value);
+        }
+        set(&self.policy_readable, &[registry, repository], readable.map(number));
+        for (operation, can) in ["pull", "push"].into_iter().zip(access) {
+            set(&self.policy_access, &[registry, repository, operation], can.map(number));
+        }
+    }
+
+    /// All of a registry's policies were looked at; `None`: they no longer are.
+    pub fn policies_checked(&self, registry: &str, at: Option<Timestamp>) {
+        set(&self.policy_check, &[registry], at.map(seconds));
+    }
+
     /// Until when the audit has looked.
     pub fn audited(&self, covered: Option<Timestamp>, now: Timestamp) {
         set(&self.audit_covered, &[], covered.map(seconds));
@@ -330,6 +364,8 @@ mod tests {
         metrics.wrote("docker", Ok(()));
         metrics.repaired("docker");
         metrics.job("token:default:eu-west-1", "ok", Duration::from_millis(30), now);
+        metrics.policy("images", "app/web", &[("narrower", true)], Some(true), [Some(false), None]);
+        metrics.policies_checked("images", Some(now));
         metrics.audited(Some(now), now + jiff::SignedDuration::from_mins(20));
         metrics.audit_event("BatchGetImage", "ok", 3);
         metrics.audit_finding("denied", "warning", 1);

@@ -62,6 +62,9 @@ pub struct Status {
     pub tokens: Vec<Token>,
     /// The outputs.
     pub outputs: Vec<Output>,
+    /// The policies that are checked, by registry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<Policies>,
     /// The audit, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<Audit>,
@@ -73,6 +76,24 @@ pub struct Status {
     pub predicted: Option<Prediction>,
     /// The jobs.
     pub jobs: Vec<Job>,
+}
+
+/// The policies of one registry. What is the matter with them is the reason of their job.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Policies {
+    /// The registry's name.
+    pub registry: String,
+    /// Repositories that were looked at.
+    pub repositories: usize,
+    /// Of them, those in which this host can pull, as far as the primary account decides it.
+    pub can_pull: usize,
+    /// Policies that could not be read.
+    pub unreadable: usize,
+    /// When all of them were last looked at.
+    pub checked: Option<Timestamp>,
+    /// What is the matter, the first twenty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Reason>,
 }
 
 /// The audit of CloudTrail. Findings are no failure of the daemon's: they don't change the verdict.
@@ -275,6 +296,14 @@ impl Board {
         change(&mut status.outputs[at]);
     }
 
+    /// Replaces one registry's line of policies; `None` takes it away.
+    pub fn policies(&self, registry: &str, line: Option<Policies>) {
+        let mut status = self.lock();
+        status.policies.retain(|one| one.registry != registry);
+        status.policies.extend(line);
+        status.policies.sort_by(|a, b| a.registry.cmp(&b.registry));
+    }
+
     /// Changes the audit's line, or adds it.
     pub fn audit(&self, change: impl FnOnce(&mut Audit)) {
         change(self.lock().audit.get_or_insert_default());
@@ -466,6 +495,26 @@ pub fn render(status: &Status, now: Timestamp) -> String {
                 tell(&mut text, "        ", reason);
                 told.push(reason);
             }
+        }
+    }
+    for policies in &status.policies {
+        let looked = policies
+            .checked
+            .map_or_else(|| "not all looked at yet".to_owned(), |at| distance(now, at));
+        let _ = writeln!(
+            text,
+            "policy  {} (this host can pull from {} of {} repositories{}, {looked})",
+            policies.registry,
+            policies.can_pull,
+            policies.repositories,
+            if policies.unreadable > 0 {
+                format!(", {} unreadable", policies.unreadable)
+            } else {
+                String::new()
+            }
+        );
+        for reason in &policies.findings {
+            tell(&mut text, "        ", reason);
         }
     }
     if let Some(audit) = &status.audit {

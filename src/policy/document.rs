@@ -175,6 +175,20 @@ pub struct Document {
     pub characters: usize,
 }
 
+impl Document {
+    /// What stands where there is no policy: it grants and denies nothing.
+    pub fn empty(kind: Kind) -> Self {
+        Self {
+            kind,
+            version: Version::V2012,
+            states_version: true,
+            id: None,
+            statements: Vec::new(),
+            characters: 0,
+        }
+    }
+}
+
 impl fmt::Display for Statement {
     /// `statement 2 (AllowPull), line 14`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

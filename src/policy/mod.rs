@@ -3,11 +3,14 @@
 //!
 //! - [`parse`] reads a document of any [`Kind`]: a [`Document`], or every mistake with its place.
 //! - [`diff`] compares two documents of a kind that has principals, in what they grant.
+//! - [`judge`] holds a live policy against its baseline, and says what the caller can do.
+//! - [`job`] does that for whole registries, again and again; it alone is not pure.
 //! - [`evaluate`] decides a [`Request`] by all [`Policies`] that have a say, and names the layer.
 //! - [`lint`] finds what is wrong with a document that AWS may well have stored.
 //! - [`render`] and [`terraform`] make the policies that both accounts need, out of a [`Plan`].
 
 mod action;
+mod baseline;
 mod condition;
 mod document;
 mod drift;
@@ -15,8 +18,10 @@ mod evaluate;
 mod facts;
 mod glob;
 mod grants;
+pub mod job;
 mod json;
 mod lint;
+pub mod judge;
 mod matching;
 mod normal;
 mod pattern;
@@ -28,6 +33,7 @@ mod witness;
 pub use action::{
     ACTIONS, EcrAction, FUTURE_ACTIONS, PULL, PUSH, REGISTRY_V1, find as find_action,
 };
+pub use baseline::granting;
 pub use document::{
     Action, Document, ECR_POLICY_CHARACTERS, Effect, Kind, Mistake, Named, Statement, Version,
     parse,

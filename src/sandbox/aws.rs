@@ -12,11 +12,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{
-    refusals,
+    policies, refusals,
     world::{ACCOUNT, Fault, World},
 };
 
-type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Full<Bytes>>;
 
 const JSON: &str = "application/x-amz-json-1.1";
 
@@ -93,14 +93,9 @@ fn route(target: &str, scope: &str, body: &Bytes, world: &World) -> Answer {
                 Err((code, message)) => failure(code, message),
             }
         }
-        "DescribeRepositories" => json_answer(
-            StatusCode::OK,
-            &json!({ "repositories": [{
-            "repositoryArn": format!("arn:aws:ecr:eu-west-1:{}:repository/app/web", account_of(&world.host)),
-            "registryId": account_of(&world.host), "repositoryName": "app/web",
-            "repositoryUri": format!("{}/app/web", world.host), "createdAt": 1_700_000_000.0,
-        }] }),
-        ),
+        operation if policies::OPERATIONS.contains(&operation) => {
+            policies::answer(operation, scope, body, world)
+        }
         other => {
             failure("UnknownOperationException", &format!("the sandbox does not know {other}"))
         }
@@ -209,15 +204,15 @@ fn control(path: &str, body: &Bytes, world: &World) -> Answer {
     }
 }
 
-fn account_of(host: &str) -> &str {
+pub(super) fn account_of(host: &str) -> &str {
     host.split('.').next().unwrap_or_default()
 }
 
-fn failure(code: &str, message: &str) -> Answer {
+pub(super) fn failure(code: &str, message: &str) -> Answer {
     json_answer(StatusCode::BAD_REQUEST, &json!({ "__type": code, "message": message }))
 }
 
-fn json_answer(status: StatusCode, body: &Value) -> Answer {
+pub(super) fn json_answer(status: StatusCode, body: &Value) -> Answer {
     reply(status, JSON, body.to_string())
 }
 

@@ -5,6 +5,7 @@
 mod aws;
 mod history;
 mod image;
+mod policies;
 mod refusals;
 mod registry;
 mod storage;

@@ -64,6 +64,10 @@ pub(super) enum Fault {
     UploadHangUp,
     /// The registry refuses the bytes that it has already.
     LayerAlreadyExists,
+    /// No policy may be read by another account.
+    PolicyDeny,
+    /// The registry's policy speaks of three actions alone.
+    ScopeV1,
     /// The registry does not look whether a manifest's blobs are there.
     TakesAnyManifest,
 }
@@ -89,6 +93,8 @@ struct State {
     calls: BTreeMap<String, u64>,
     pushed: Pushed,
     history: History,
+    /// Policies by repository; the registry's own under the empty name.
+    policies: BTreeMap<String, String>,
 }
 
 /// What the registry thinks of a credential.
@@ -128,6 +134,11 @@ impl World {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something with the policies, by repository; the registry's own has the empty name.
+    pub(super) fn policies<T>(&self, what: impl FnOnce(&mut BTreeMap<String, String>) -> T) -> T {
+        what(&mut self.state().policies)
     }
 
     /// Counts a call.

@@ -1,5 +1,6 @@
-//! `ecr-warden policy`: what policies mean, without AWS, a daemon or a configuration.
+//! `ecr-warden policy`: what policies mean, without AWS, a daemon or a configuration; and what the live ones do.
 
+mod check;
 mod diff;
 mod explain;
 mod file;
@@ -7,11 +8,16 @@ mod lint;
 mod paragraph;
 mod render;
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
 
 /// What is asked of policies.
 #[derive(Debug, clap::Subcommand)]
 pub enum PolicyCommand {
+    /// The live policies against the configured baselines, and what this host can do by them.
+    Check(check::CheckArgs),
     /// How two policies differ, in what they grant.
     Diff(diff::DiffArgs),
     /// Whether a request is allowed, and which statement of which layer decides.
@@ -23,8 +29,14 @@ pub enum PolicyCommand {
 }
 
 /// Does it.
-pub fn run(command: &PolicyCommand, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+pub fn run(
+    command: &PolicyCommand,
+    paths: Vec<PathBuf>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> io::Result<u8> {
     match command {
+        PolicyCommand::Check(args) => check::run(args, paths, out, err),
         PolicyCommand::Diff(args) => diff::run(args, out, err),
         PolicyCommand::Explain(args) => explain::run(args, out, err),
         PolicyCommand::Lint(args) => lint::run(args, out, err),

@@ -1,0 +1,440 @@
+//! The check of one registry's policies: what is live against the baselines, and what this host can
+//! do by it. A round goes over every repository once an interval, some at a time, so that calls
+//! depend on time and not on when a fleet was started.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use wildmatch::WildMatch;
+
+use super::{
+    Access, Caller, Document, Kind, RegistryScope, granting,
+    judge::{self, Can, Known, Standing},
+};
+use crate::{
+    aws::{Identity, PolicyReader},
+    model::{
+        outcome::{Again, Outcome, Problem, Verdict},
+        policy::{BaselineSpec, Grants},
+        reason::Reason,
+    },
+    schedule::job::Job,
+};
+
+/// Repositories looked at in one run.
+const BATCH: usize = 20;
+
+/// Policies are eventually consistent: a drift is told when it is still there so long after.
+const SECOND_LOOK: Duration = Duration::from_secs(10);
+
+/// A round that is late is caught up with at this pace.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// After a failure that concerns the whole registry.
+const RETRY: Duration = Duration::from_secs(300);
+
+/// More repositories than any account has; a listing that never ends is left.
+const MOST: usize = 100_000;
+
+/// The registry that is checked, and against what.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scope {
+    /// Its configured name.
+    pub name: String,
+    /// `arn:PARTITION:ecr:REGION:ACCOUNT:repository/`, to which a repository's name is added.
+    pub arn: String,
+    /// Repositories named one by one.
+    pub names: Vec<String>,
+    /// The baselines of this registry, in order.
+    pub baselines: Vec<BaselineSpec>,
+    /// Every repository is looked at so often.
+    pub interval: Duration,
+    /// Where in the interval this host's rounds begin, in `[0, 1)`.
+    pub place: f64,
+}
+
+impl Scope {
+    /// Whether a baseline speaks of repositories by a pattern, so that they must be listed.
+    pub fn has_patterns(&self) -> bool {
+        self.baselines.iter().flat_map(|one| &one.repositories).any(|name| is_pattern(name))
+    }
+}
+
+fn is_pattern(name: &str) -> bool {
+    name.contains(['*', '?'])
+}
+
+/// What is known of one repository, or under the empty name of the registry's own policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Why its policy is not known.
+    pub unreadable: Option<Problem>,
+    /// How it stands to its baseline, where there is one.
+    pub standing: Option<Standing>,
+    /// What this host can do, as far as the primary account decides it.
+    pub pull: Option<Can>,
+    /// The same for a push.
+    pub push: Option<Can>,
+}
+
+impl Report {
+    /// What is the matter, the worst first: a host that can't pull, lost grants, gained ones.
+    pub fn problem(&self, repository: &str) -> Option<Problem> {
+        let whose = if repository.is_empty() { "the registry's own policy" } else { repository };
+        if let Some(problem) = &self.unreadable {
+            return Some(Problem::new(problem.reason, format!("{whose}: {}", problem.detail)));
+        }
+        if let Some(pull) = &self.pull
+            && matches!(pull.access, Access::Denied | Access::NotGranted)
+        {
+            let detail = format!("{whose}: this host can't pull: {}", pull.because);
+            return Some(Problem::new(Reason::PolicyPullDenied, detail));
+        }
+        match self.standing.as_ref()? {
+            Standing::Fine => None,
+            Standing::Undecided(why) => {
+                Some(Problem::new(Reason::PolicyUndecided, format!("{whose}: {why}")))
+            }
+            Standing::Drifted { relation, rows } => {
+                let reason = if *relation == super::Relation::Broader {
+                    Reason::PolicyGrantsGained
+                } else {
+                    Reason::PolicyGrantsLost
+                };
+                let mut words: Vec<String> = rows.iter().take(3).map(judge::in_words).collect();
+                if rows.len() > words.len() {
+                    words.push(format!("and {} more", rows.len() - words.len()));
+                }
+                Some(Problem::new(reason, format!("{whose}: {}", words.join("; "))))
+            }
+        }
+    }
+}
+
+/// How grave a problem is: what stops this host comes first, what is not known last.
+fn gravity(reason: Reason) -> u8 {
+    match reason {
+        Reason::PolicyPullDenied => 4,
+        Reason::PolicyGrantsLost => 3,
+        Reason::PolicyGrantsGained => 2,
+        Reason::PolicyMalformed | Reason::RepositoryGone => 1,
+        _ => 0,
+    }
+}
+
+/// Whether it is known that something is not as it should be.
+pub fn is_bad(reason: Reason) -> bool {
+    gravity(reason) > 0
+}
+
+/// Who is told.
+pub trait Watcher: Send + Sync {
+    /// A run has ended: all that is known now of the registry's repositories. `whole`: a round has.
+    fn checked(&self, registry: &str, reports: &BTreeMap<String, Report>, whole: bool);
+}
+
+/// What the job is made of.
+pub struct Tools {
+    /// Reads as this host does.
+    pub own: Arc<dyn PolicyReader>,
+    /// Reads as somebody of the primary account does, where there is such an identity.
+    pub audit: Option<Arc<dyn PolicyReader>>,
+    /// Who this host is.
+    pub identity: Arc<dyn Identity>,
+    /// Who is told.
+    pub watcher: Arc<dyn Watcher>,
+}
+
+/// The job.
+pub struct PolicyJob {
+    name: String,
+    scope: Scope,
+    tools: Tools,
+    reports: BTreeMap<String, Report>,
+    round: Option<Round>,
+    first: bool,
+}
+
+/// What holds for one round.
+struct Round {
+    caller: Option<Caller>,
+    registry: Result<Document, Problem>,
+    registry_scope: RegistryScope,
+    baselines: Vec<(BaselineSpec, Result<Document, Problem>)>,
+    left: VecDeque<String>,
+    /// Those that changed under our eyes: they are looked at once more.
+    again: BTreeSet<String>,
+    total: usize,
+}
+
+impl PolicyJob {
+    /// A job that has looked at nothing yet.
+    pub fn new(scope: Scope, tools: Tools) -> Self {
+        let name = format!("policy:{}", scope.name);
+        Self { name, scope, tools, reports: BTreeMap::new(), round: None, first: true }
+    }
+
+    /// Everything at once, for whoever waits for it.
+    pub async fn whole(&mut self) -> Result<&BTreeMap<String, Report>, Problem> {
+        let mut round = self.begin().await?;
+        while !round.left.is_empty() {
+            self.some(&mut round).await;
+        }
+        Ok(&self.reports)
+    }
+
+    async fn look(&mut self) -> Outcome {
+        if std::mem::take(&mut self.first) {
+            // A fleet that was started at once does not ask at once.
+            let spread = Duration::from_secs(60).min(self.scope.interval);
+            return Outcome::ok(Again::In(spread.mul_f64(self.scope.place.clamp(0.0, 1.0))));
+        }
+        let mut round = match self.round.take() {
+            Some(round) => round,
+            None => match self.begin().await {
+                Ok(round) => round,
+                Err(problem) => return Outcome::unknown(problem, Again::BackOff(RETRY)),
+            },
+        };
+        self.some(&mut round).await;
+        let whole = round.left.is_empty();
+        self.tools.watcher.checked(&self.scope.name, &self.reports, whole);
+        let runs = u32::try_from(round.total.div_ceil(BATCH).max(1)).unwrap_or(u32::MAX);
+        let pause = (self.scope.interval / runs).max(SHORTEST_PAUSE);
+        if !whole {
+            self.round = Some(round);
+        }
+        Outcome { verdict: self.verdict(), change: None, again: Again::In(pause) }
+    }
+
+    /// The gravest of all that is known, with how many more there are.
+    fn verdict(&self) -> Verdict {
+        let mut problems: Vec<Problem> =
+            self.reports.iter().filter_map(|(name, report)| report.problem(name)).collect();
+        problems.sort_by_key(|problem| std::cmp::Reverse(gravity(problem.reason)));
+        let more = problems.len().saturating_sub(1);
+        let Some(mut worst) = problems.into_iter().next() else { return Verdict::Ok };
+        if more > 0 {
+            worst.detail = format!("{} (and {more} more)", worst.detail);
+        }
+        if is_bad(worst.reason) { Verdict::Bad(worst) } else { Verdict::Unknown(worst) }
+    }
+
+    /// What a round needs to know before it looks at repositories.
+    async fn begin(&mut self) -> Result<Round, Problem> {
+        let caller = match self.tools.identity.principal().await {
+            Ok(who) => Caller::parse(&who.arn).ok().map(|one| one.with_unique_id(&who.unique_id)),
+            Err(_) => None,
+        };
+        let (registry, registry_scope) = self.registry().await;
+        let baselines: Vec<_> = self
+            .scope
+            .baselines
+            .iter()
+            .map(|spec| (spec.clone(), document(spec, &self.scope.arn)))
+            .collect();
+        let names = self.names().await?;
+        self.reports.retain(|name, _| name.is_empty() || names.contains(name));
+        let round = Round {
+            caller,
+            registry,
+            registry_scope,
+            baselines,
+            total: names.len(),
+            left: names.into(),
+            again: BTreeSet::new(),
+        };
+        self.registry_report(&round).await;
+        Ok(round)
+    }
+
+    /// The registry's own policy, which only its own account can read.
+    async fn registry(&self) -> (Result<Document, Problem>, RegistryScope) {
+        let Some(audit) = &self.tools.audit else {
+            let detail = "there is no audit_identity in the primary account";
+            let unread = Problem::new(Reason::PolicyUnreadable, detail);
+            return (Err(unread), RegistryScope::Unknown);
+        };
+        let text = audit.registry_policy().await;
+        let document = text.and_then(|text| judge::read(Kind::Registry, text.as_deref()));
+        let scope = match audit.registry_scope().await.ok().flatten().as_deref() {
+            Some("V1") => RegistryScope::V1,
+            Some("V2") => RegistryScope::V2,
+            _ => RegistryScope::Unknown,
+        };
+        (document, scope)
+    }
+
+    async fn registry_report(&mut self, round: &Round) {
+        let baseline = round.baselines.iter().find(|(spec, _)| spec.repositories.is_empty());
+        let Some((spec, baseline)) = baseline else {
+            self.reports.remove("");
+            return;
+        };
+        let resource = format!("{}*", self.scope.arn);
+        let look = |live: &Result<Document, Problem>| match (baseline, live) {
+            (Err(problem), _) | (_, Err(problem)) => Err(problem.clone()),
+            (Ok(baseline), Ok(live)) => Ok(judge::standing(baseline, live, spec.mode, &resource)),
+        };
+        let mut seen = look(&round.registry);
+        if matches!(&seen, Ok(standing) if *standing != Standing::Fine) {
+            tokio::time::sleep(SECOND_LOOK).await;
+            let again = look(&self.registry().await.0);
+            if again != seen {
+                return;
+            }
+            seen = again;
+        }
+        let report = Report {
+            unreadable: seen.as_ref().err().cloned(),
+            standing: seen.ok(),
+            pull: None,
+            push: None,
+        };
+        self.reports.insert(String::new(), report);
+    }
+
+    /// The repositories of the round.
+    async fn names(&self) -> Result<Vec<String>, Problem> {
+        let mut names = self.scope.names.clone();
+        let given = self.scope.baselines.iter().flat_map(|one| &one.repositories);
+        names.extend(given.filter(|name| !is_pattern(name)).cloned());
+        if self.scope.has_patterns() {
+            let reader = self.tools.audit.as_ref().unwrap_or(&self.tools.own);
+            let mut next = None;
+            loop {
+                let (page, following) = reader.repositories(next).await?;
+                let fits =
+                    |name: &String| self.scope.baselines.iter().any(|spec| covers(spec, name));
+                names.extend(page.into_iter().filter(fits));
+                next = following;
+                if next.is_none() || names.len() > MOST {
+                    break;
+                }
+            }
+        }
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// The next repositories of a round.
+    async fn some(&mut self, round: &mut Round) {
+        let batch = round.left.len().min(BATCH);
+        let batch: Vec<String> = round.left.drain(..batch).collect();
+        let mut doubtful = Vec::new();
+        for name in batch {
+            let report = self.report(round, &name).await;
+            let drifted =
+                |report: &Report| report.problem(&name).is_some_and(|it| is_bad(it.reason));
+            if drifted(&report) && self.reports.get(&name) != Some(&report) {
+                doubtful.push((name, report));
+            } else {
+                self.reports.insert(name, report);
+            }
+        }
+        if doubtful.is_empty() {
+            return;
+        }
+        tokio::time::sleep(SECOND_LOOK).await;
+        for (name, before) in doubtful {
+            let again = self.report(round, &name).await;
+            if again == before || again.problem(&name).is_none() {
+                self.reports.insert(name, again);
+            } else if round.again.insert(name.clone()) {
+                // It changes under our eyes: until it is looked at again the old one counts.
+                round.left.push_back(name);
+            }
+        }
+    }
+
+    async fn report(&self, round: &Round, name: &str) -> Report {
+        let resource = format!("{}{name}", self.scope.arn);
+        let live = self.repository(name).await;
+        let baseline = round.baselines.iter().find(|(spec, _)| covers(spec, name));
+        let standing = match (&live, baseline) {
+            (Ok(live), Some((spec, Ok(baseline)))) => {
+                Some(judge::standing(baseline, live, spec.mode, &resource))
+            }
+            _ => None,
+        };
+        let unreadable = match (&live, baseline) {
+            (Err(problem), _) | (_, Some((_, Err(problem)))) => Some(problem.clone()),
+            _ => None,
+        };
+        let known = Known {
+            resource: &resource,
+            repository: live.as_ref().ok(),
+            registry: round.registry.as_ref().ok(),
+            scope: round.registry_scope,
+        };
+        let caller = round.caller.as_ref();
+        Report {
+            unreadable,
+            standing,
+            pull: caller.map(|caller| judge::can_pull(caller, &known)),
+            push: caller.map(|caller| judge::can_push(caller, &known)),
+        }
+    }
+
+    /// A repository's policy: as this host reads it, else as the auditor does.
+    async fn repository(&self, name: &str) -> Result<Document, Problem> {
+        let own = self.tools.own.repository_policy(name).await;
+        let text = match (own, &self.tools.audit) {
+            (Err(problem), Some(audit)) if problem.reason == Reason::PolicyUnreadable => {
+                audit.repository_policy(name).await?
+            }
+            (own, _) => own?,
+        };
+        judge::read(Kind::Repository, text.as_deref())
+    }
+}
+
+fn covers(spec: &BaselineSpec, name: &str) -> bool {
+    spec.repositories.iter().any(|pattern| WildMatch::new(pattern).matches(name))
+}
+
+/// A baseline's document.
+fn document(spec: &BaselineSpec, arn: &str) -> Result<Document, Problem> {
+    let kind = if spec.repositories.is_empty() { Kind::Registry } else { Kind::Repository };
+    match &spec.grants {
+        Grants::File(path) => {
+            let failed = |why: String| {
+                Problem::new(Reason::PolicyMalformed, format!("{}: {why}", path.display()))
+            };
+            let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+            judge::read(kind, Some(&text)).map_err(|problem| failed(problem.detail))
+        }
+        Grants::Lists { pull, push } => {
+            let every = format!("{arn}*");
+            let resource = (kind == Kind::Registry).then_some(every.as_str());
+            granting(kind, pull, push, resource).map_err(|mistakes| {
+                let what = mistakes.into_iter().next().map(|first| first.what).unwrap_or_default();
+                Problem::new(Reason::PolicyMalformed, format!("the baseline: {what}"))
+            })
+        }
+    }
+}
+
+impl Job for PolicyJob {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn deadline(&self) -> Duration {
+        // Twenty calls of at most fifteen seconds, twice, and the pause in between.
+        Duration::from_secs(660)
+    }
+
+    fn run(&mut self) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
+        Box::pin(self.look())
+    }
+}
+
+#[cfg(test)]
+mod tests;
