@@ -4,8 +4,8 @@ mod audit;
 pub mod engine;
 mod hub;
 mod listen;
-mod probes;
 pub mod policy;
+mod probes;
 mod repair;
 mod stray;
 
@@ -672,7 +672,7 @@ async fn mint_once(loaded: &Loaded) -> Result<(Daemon, Done), StartError> {
     let mut done = Vec::new();
     for (key, wanted) in wanted {
         let plan = plan(&daemon.settings, &daemon.host, &key);
-        let scope = Arc::new(Mutex::new(Scope { hosts: wanted.hosts, siblings: wanted.siblings }));
+        let scope = Arc::new(Mutex::new(wanted.scope()));
         let outcome = daemon.keeper(&key, &wanted.identity, plan, scope).doubting().run().await;
         done.push((key.job_name(), outcome.verdict, outcome.change));
     }
@@ -698,17 +698,6 @@ fn once(loaded: &Loaded) -> Result<Daemon, StartError> {
     let repair = Repair::new(CancellationToken::new());
     let mut daemon = Daemon::build(loaded, hub, driver, site, repair);
     daemon.serves = false;
-    let wanted = wanted_keepers(&daemon.settings);
-    let hosts = wanted.iter().map(|(key, wanted)| (key.clone(), wanted.served())).collect();
-    daemon.hub.configure(hosts, BTreeMap::new());
-    let mut done = Vec::new();
-    for (key, wanted) in wanted {
-        let plan = plan(&daemon.settings, &daemon.host, &key);
-        let scope = Arc::new(Mutex::new(wanted.scope()));
-        let outcome = daemon.keeper(&key, &wanted.identity, plan, scope).doubting().run().await;
-        done.push((key.job_name(), outcome.verdict, outcome.change));
-    }
-    Ok((daemon, done))
     Ok(daemon)
 }
 

@@ -131,6 +131,9 @@ pub trait Queue: Send + Sync {
     fn delete<'a>(&'a self, receipt: &'a str) -> BoxFuture<'a, Result<(), Problem>>;
 }
 
+/// Names, and what asks for the next of them.
+pub type Page = (Vec<String>, Option<String>);
+
 /// Reads what decides who may do what in one registry. `None` is "there is none".
 pub trait PolicyReader: Send + Sync {
     /// GetRepositoryPolicy, with the registry's id: across accounts by the policy's own leave.
@@ -141,10 +144,7 @@ pub trait PolicyReader: Send + Sync {
 
     /// DescribeRepositories, with the registry's id: the names of a page, and what asks for the
     /// next one.
-    fn repositories(
-        &self,
-        next: Option<String>,
-    ) -> BoxFuture<'_, Result<(Vec<String>, Option<String>), Problem>>;
+    fn repositories(&self, next: Option<String>) -> BoxFuture<'_, Result<Page, Problem>>;
 
     /// GetRegistryPolicy, which speaks of the registry of the identity's own account.
     fn registry_policy(&self) -> BoxFuture<'_, Result<Option<String>, Problem>>;

@@ -7,7 +7,7 @@ use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkErro
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::region::Region;
 
-use super::{BoxFuture, PolicyReader, error, identity::SdkIdentity};
+use super::{BoxFuture, Page, PolicyReader, error, identity::SdkIdentity};
 use crate::model::{outcome::Problem, reason::Reason};
 
 /// Repositories asked for in one page: the most that the API gives.
@@ -80,10 +80,7 @@ impl PolicyReader for SdkPolicies {
         })
     }
 
-    fn repositories(
-        &self,
-        next: Option<String>,
-    ) -> BoxFuture<'_, Result<(Vec<String>, Option<String>), Problem>> {
+    fn repositories(&self, next: Option<String>) -> BoxFuture<'_, Result<Page, Problem>> {
         Box::pin(async move {
             let (client, since) = (self.client().await?, Instant::now());
             let call = client.describe_repositories().registry_id(&self.account);

@@ -1,8 +1,8 @@
 //! Fragments merged and validated: what the program runs on.
 
 mod audit;
-mod probes;
 mod policy;
+mod probes;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,8 +22,8 @@ use crate::model::{
     audit::AuditSpec,
     identity::{CredentialsSource, IdentitySpec},
     output::{OutputKind, OutputSpec},
-    probe::{ProbeSpec, Probing},
     policy::PolicySpec,
+    probe::{ProbeSpec, Probing},
     registry::{RegistryHost, RegistryId, is_pattern},
     schedule::{Schedule, parse_duration},
 };

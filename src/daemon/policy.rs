@@ -15,7 +15,7 @@ use crate::{
     policy::{
         Access,
         job::{PolicyJob, Report, Scope, Tools, Watcher},
-        judge::{CLASSES, Can},
+        judge::{CLASSES, Can, Standing},
     },
     schedule::{driver::Handle, wake::Wake},
 };
@@ -41,19 +41,19 @@ fn wanted(settings: &Settings, host: &HostId) -> BTreeMap<String, (Registry, Sco
         let RegistryId::Private { account, region } = &registry.id else { continue };
         let partition = partition_of_region(region).map_or("aws", |partition| partition.name);
         let named = spec.repositories.iter().filter_map(|one| one.split_once('/'));
-        let names: Vec<String> = named
+        let used: Vec<String> = named
             .filter(|(name, _)| *name == registry.name)
             .map(|(_, repository)| repository.to_owned())
             .collect();
         let baselines: Vec<_> =
             spec.baselines.iter().filter(|one| one.registry == registry.name).cloned().collect();
-        if names.is_empty() && baselines.is_empty() {
+        if used.is_empty() && baselines.is_empty() {
             continue;
         }
         let scope = Scope {
             name: registry.name.clone(),
             arn: format!("arn:{partition}:ecr:{region}:{account}:repository/"),
-            names,
+            names: used,
             baselines,
             interval: spec.interval,
             place: host.spread(&format!("policy:{}", registry.name)),
@@ -171,7 +171,7 @@ impl Watcher for Hub {
 
 impl Hub {
     fn policy_metric(&self, registry: &str, repository: &str, report: Option<&Report>) {
-        let class = report.and_then(|report| report.standing.as_ref()).map(|one| one.class());
+        let class = report.and_then(|report| report.standing.as_ref()).map(Standing::class);
         let classes = CLASSES.map(|one| (one, class == Some(one)));
         let readable = report.map(|report| report.unreadable.is_none());
         let access = [

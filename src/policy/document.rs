@@ -184,6 +184,7 @@ impl Document {
             states_version: true,
             id: None,
             statements: Vec::new(),
+            literal_variables: false,
             characters: 0,
         }
     }

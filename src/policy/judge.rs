@@ -54,13 +54,15 @@ pub fn standing(baseline: &Document, live: &Document, mode: Mode, resource: &str
     match diff(baseline, live, Some(resource)) {
         Comparison::Undecided(why) => Standing::Undecided(why),
         Comparison::Decided(Drift { rows, .. }) => {
-            let (more, less) = (mode != Mode::AtLeast, mode != Mode::AtMost);
+            let (counts_gains, counts_losses) = (mode != Mode::AtLeast, mode != Mode::AtMost);
             let rows: Vec<Row> = rows
                 .into_iter()
-                .filter(|row| (more && gains(row.change)) || (less && loses(row.change)))
+                .filter(|row| {
+                    (counts_gains && gains(row.change)) || (counts_losses && loses(row.change))
+                })
                 .collect();
-            let gained = more && rows.iter().any(|row| gains(row.change));
-            let lost = less && rows.iter().any(|row| loses(row.change));
+            let gained = counts_gains && rows.iter().any(|row| gains(row.change));
+            let lost = counts_losses && rows.iter().any(|row| loses(row.change));
             let relation = match (gained, lost) {
                 (true, true) => Relation::Incomparable,
                 (true, false) => Relation::Broader,

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    aws::{BoxFuture, CredentialsInfo},
+    aws::{BoxFuture, CredentialsInfo, Page},
     model::{policy::Mode, principal::Principal},
     policy::PULL,
 };
@@ -12,17 +12,19 @@ use crate::{
 const OURS: &str = "210987654321";
 const ARN: &str = "arn:aws:ecr:eu-west-1:123456789012:repository/";
 
+type Answer = Result<Option<String>, Problem>;
+
 /// A registry's answers, by repository, and how often each was asked.
 #[derive(Default)]
 struct Registry {
-    policies: Mutex<BTreeMap<String, Vec<Result<Option<String>, Problem>>>>,
+    policies: Mutex<BTreeMap<String, Vec<Answer>>>,
     names: Vec<String>,
-    registry: Option<String>,
+    own: Option<String>,
     asked: Mutex<Vec<(tokio::time::Instant, String)>>,
 }
 
 impl Registry {
-    fn set(&self, name: &str, answers: Vec<Result<Option<String>, Problem>>) {
+    fn set(&self, name: &str, answers: Vec<Answer>) {
         self.policies.lock().unwrap().insert(name.to_owned(), answers);
     }
 
@@ -32,10 +34,7 @@ impl Registry {
 }
 
 impl PolicyReader for Registry {
-    fn repository_policy<'a>(
-        &'a self,
-        repository: &'a str,
-    ) -> BoxFuture<'a, Result<Option<String>, Problem>> {
+    fn repository_policy<'a>(&'a self, repository: &'a str) -> BoxFuture<'a, Answer> {
         self.asked.lock().unwrap().push((tokio::time::Instant::now(), repository.to_owned()));
         let mut policies = self.policies.lock().unwrap();
         let answer = match policies.get_mut(repository) {
@@ -46,10 +45,7 @@ impl PolicyReader for Registry {
         Box::pin(async { answer })
     }
 
-    fn repositories(
-        &self,
-        next: Option<String>,
-    ) -> BoxFuture<'_, Result<(Vec<String>, Option<String>), Problem>> {
+    fn repositories(&self, next: Option<String>) -> BoxFuture<'_, Result<Page, Problem>> {
         let from: usize = next.map_or(0, |at| at.parse().unwrap());
         let page: Vec<String> = self.names.iter().skip(from).take(1000).cloned().collect();
         let to = from + page.len();
@@ -58,7 +54,7 @@ impl PolicyReader for Registry {
     }
 
     fn registry_policy(&self) -> BoxFuture<'_, Result<Option<String>, Problem>> {
-        let text = self.registry.clone();
+        let text = self.own.clone();
         Box::pin(async { Ok(text) })
     }
 
@@ -95,7 +91,8 @@ impl Watcher for Board {
     }
 }
 
-fn allows(accounts: &[&str]) -> Result<Option<String>, Problem> {
+#[allow(clippy::unnecessary_wraps)] // as it is answered
+fn allows(accounts: &[&str]) -> Answer {
     let text = json!({ "Version": "2012-10-17", "Statement": [
         { "Effect": "Allow", "Principal": { "AWS": accounts }, "Action": PULL },
     ] });
@@ -160,7 +157,7 @@ impl Stage {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_grant_is_told_with_what_was_lost_and_that_this_host_cannot_pull() {
-    let registry = Registry { registry: None, ..Registry::default() };
+    let registry = Registry::default();
     registry.set("app/web", vec![allows(&["111122223333"])]);
     registry.set("app/ok", vec![allows(&[OURS])]);
     let mut stage = stage(registry, vec![baseline(&["app/web", "app/ok"])], true);
@@ -265,7 +262,7 @@ async fn the_registrys_own_policy_is_held_against_its_baseline() {
         .to_string()
     };
     for (account, bad) in [(OURS, false), ("111122223333", true)] {
-        let registry = Registry { registry: Some(text(account)), ..Registry::default() };
+        let registry = Registry { own: Some(text(account)), ..Registry::default() };
         let mut stage = stage(registry, vec![baseline(&[])], true);
         let verdict = stage.round().await;
         assert_eq!(verdict.word() == "bad", bad, "{verdict:?}");
