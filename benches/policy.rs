@@ -66,6 +66,12 @@ fn other_role(n: usize) -> String {
     if n == 7 { "arn:aws:iam::999988887777:role/intruder".to_owned() } else { role(n) }
 }
 
+/// Seconds that this process has used a processor: what others do on the machine does not count.
+fn processor_time() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap().as_secs_f64()
+}
+
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort();
     times[times.len() / 2]
@@ -129,7 +135,7 @@ fn main() {
             median(times).as_secs_f64() * 1e6
         );
     }
-    let began = Instant::now();
+    let began = processor_time();
     let mut drifted = 0;
     for n in 0..10_000 {
         let live = if n % 100 == 0 { &different } else { &same };
@@ -137,8 +143,8 @@ fn main() {
     }
     assert_eq!(drifted, 100);
     println!(
-        "10,000 repositories of 10 KB, one in a hundred drifted: {:.2} s on one core",
-        began.elapsed().as_secs_f64()
+        "10,000 repositories of 10 KB, one in a hundred drifted: {:.2} s of processor time",
+        processor_time() - began
     );
     let parse_only: Vec<Duration> = (0..400)
         .map(|_| {

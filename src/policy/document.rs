@@ -151,9 +151,31 @@ pub struct Statement {
     pub(super) resources: Option<Named<Pattern>>,
     /// Under which conditions, all of them.
     pub conditions: Vec<Condition>,
-    /// A principal whose spelling AWS rewrites, or a single value that is no list: for the report
-    /// of what is different and means the same.
-    pub(super) spelling: Vec<String>,
+    /// How it is written, for the report of what is different and means the same.
+    pub(super) spelling: Vec<Spelling>,
+}
+
+/// A way of writing of which there is another that means the same.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Spelling {
+    /// One value of this element, in no list.
+    Single(&'static str),
+    /// An account as digits.
+    Digits(Who),
+    /// `"*"` for `{"AWS": "*"}`.
+    Star,
+}
+
+impl fmt::Display for Spelling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Single(name) => write!(f, "{name} is a single string, not a list"),
+            Self::Digits(who) => {
+                write!(f, "{who} is written as digits, not as the ARN of its root")
+            }
+            Self::Star => f.write_str("Principal is \"*\", not {\"AWS\": \"*\"}"),
+        }
+    }
 }
 
 /// A policy.

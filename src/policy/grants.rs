@@ -1,9 +1,11 @@
 //! What a document grants, over a universe: for each caller, resource and context, the classes of
 //! actions that it allows and those that it denies.
 
+use std::collections::BTreeSet;
+
 use super::{
-    condition::Truth,
-    document::{Document, Effect, Statement},
+    condition::{Condition, Truth},
+    document::{Document, Effect, Named, Statement},
     facts::Facts,
     universe::{self, Universe},
 };
@@ -19,16 +21,15 @@ pub(super) struct Cell {
 /// A document, made ready for the universe.
 pub(super) struct Grants<'a> {
     statements: Vec<Ready<'a>>,
+    /// By caller: the statements that speak of it.
+    of_caller: Vec<Vec<usize>>,
 }
 
 struct Ready<'a> {
     statement: &'a Statement,
     actions: u128,
-    callers: Vec<bool>,
     /// For each resource, whether it is meant, texts with variables aside.
     resources: Vec<Meant>,
-    /// For each condition that follows from the caller: by caller, whether it holds.
-    by_caller: Vec<bool>,
     /// By dimension: in which classes of it all conditions hold.
     by_dimension: Vec<(usize, Vec<bool>)>,
 }
@@ -43,14 +44,21 @@ enum Meant {
 impl<'a> Grants<'a> {
     pub(super) fn new(document: &'a Document, universe: &Universe) -> Self {
         let ready = |statement| Ready::new(statement, universe);
-        Self { statements: document.statements.iter().map(ready).collect() }
+        let statements: Vec<Ready<'_>> = document.statements.iter().map(ready).collect();
+        let mut of_caller = vec![Vec::new(); universe.callers.len()];
+        for (at, ready) in statements.iter().enumerate() {
+            for caller in callers(ready.statement, universe) {
+                of_caller[caller].push(at);
+            }
+        }
+        Self { statements, of_caller }
     }
 
     /// What is granted to a caller on a resource, in a context: a class of each dimension.
     pub(super) fn cell(&self, caller: usize, resource: usize, context: &[usize]) -> Cell {
         let (mut allowed, mut denied) = (0, 0);
-        for ready in &self.statements {
-            if ready.applies(caller, resource, context) {
+        for ready in self.of_caller[caller].iter().map(|at| &self.statements[*at]) {
+            if ready.applies(resource, context) {
                 match ready.statement.effect {
                     Effect::Allow => allowed |= ready.actions,
                     Effect::Deny => denied |= ready.actions,
@@ -67,12 +75,11 @@ impl<'a> Grants<'a> {
         resource: usize,
         actions: u128,
     ) -> impl Iterator<Item = &'a Statement> {
-        self.statements
+        self.of_caller[caller]
             .iter()
+            .map(|at| &self.statements[*at])
             .filter(move |ready| {
-                ready.callers[caller]
-                    && ready.by_caller[caller]
-                    && !matches!(ready.resources[resource], Meant::Surely(false))
+                !matches!(ready.resources[resource], Meant::Surely(false))
                     && ready.actions & actions != 0
             })
             .map(|ready| ready.statement)
@@ -85,49 +92,55 @@ impl<'a> Ready<'a> {
         for (at, class) in universe.actions.iter().enumerate() {
             actions |= u128::from(statement.actions.covers(&class.witness)) << at;
         }
-        let callers = universe.callers.iter().map(|witness| match &statement.principals {
-            Some(named) => named.covers(&witness.caller) == Some(true),
-            None => true,
-        });
         let resources = universe.resources.iter().map(|one| meant(statement, &one.arn, universe));
-        let mut by_caller = vec![true; universe.callers.len()];
         let mut by_dimension: Vec<(usize, Vec<bool>)> = Vec::new();
         for condition in &statement.conditions {
-            let meaning = universe::owned(condition);
-            let found =
-                universe.dimensions.iter().enumerate().find_map(|(at, dimension)| {
-                    dimension.holds.get(&meaning).map(|holds| (at, holds))
-                });
-            match found {
-                Some((at, holds)) => by_dimension.push((at, holds.clone())),
-                None => {
-                    for (is, witness) in by_caller.iter_mut().zip(&universe.callers) {
-                        *is &= condition.holds(&witness.facts) == Truth::Yes;
-                    }
-                }
-            }
+            by_dimension.extend(dimension(condition, universe));
         }
-        Self {
-            statement,
-            actions,
-            callers: callers.collect(),
-            resources: resources.collect(),
-            by_caller,
-            by_dimension,
-        }
+        Self { statement, actions, resources: resources.collect(), by_dimension }
     }
 
-    fn applies(&self, caller: usize, resource: usize, context: &[usize]) -> bool {
-        self.callers[caller]
-            && self.by_caller[caller]
-            && match &self.resources[resource] {
-                Meant::Surely(is) => *is,
-                Meant::IfOneOf(dimensions, is) => {
-                    dimensions.iter().any(|at| context[*at] == 1) == *is
-                }
-            }
-            && self.by_dimension.iter().all(|(at, holds)| holds[context[*at]])
+    fn applies(&self, resource: usize, context: &[usize]) -> bool {
+        let meant = match &self.resources[resource] {
+            Meant::Surely(is) => *is,
+            Meant::IfOneOf(dimensions, is) => dimensions.iter().any(|at| context[*at] == 1) == *is,
+        };
+        meant && self.by_dimension.iter().all(|(at, holds)| holds[context[*at]])
     }
+}
+
+/// The dimension of a condition that does not follow from the caller, and where in it it holds.
+fn dimension(condition: &Condition, universe: &Universe) -> Option<(usize, Vec<bool>)> {
+    let meaning = universe::owned(condition);
+    let mut all = universe.dimensions.iter().enumerate();
+    all.find_map(|(at, one)| one.holds.get(&meaning).map(|holds| (at, holds.clone())))
+}
+
+/// The callers of whom a statement speaks, by their names and by conditions on these.
+fn callers(statement: &Statement, universe: &Universe) -> Vec<usize> {
+    let by_name: Vec<&Condition> = statement
+        .conditions
+        .iter()
+        .filter(|condition| dimension(condition, universe).is_none())
+        .collect();
+    // Who is named by account or ARN is looked for in that account alone.
+    let mut candidates: BTreeSet<usize> = BTreeSet::new();
+    match &statement.principals {
+        Some(Named::These(list)) if list.iter().all(|who| who.account().is_some()) => {
+            for who in list {
+                let members = who.account().and_then(|account| universe.members.get(account));
+                candidates.extend(members.into_iter().flatten());
+            }
+        }
+        _ => candidates.extend(0..universe.callers.len()),
+    }
+    let meant = |at: &usize| {
+        let witness = &universe.callers[*at];
+        let named = statement.principals.as_ref();
+        named.is_none_or(|named| named.covers(&witness.caller) == Some(true))
+            && by_name.iter().all(|one| one.holds(&witness.facts) == Truth::Yes)
+    };
+    candidates.into_iter().filter(meant).collect()
 }
 
 fn meant(statement: &Statement, arn: &str, universe: &Universe) -> Meant {

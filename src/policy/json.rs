@@ -122,7 +122,8 @@ impl<'a> Reader<'a> {
 
     fn object(&mut self, depth: usize) -> Result<What<'a>, Broken> {
         self.at += 1;
-        let mut members = Vec::new();
+        // As many as a statement has.
+        let mut members = Vec::with_capacity(6);
         loop {
             self.space();
             match self.peek() {
@@ -229,7 +230,11 @@ impl<'a> Reader<'a> {
                 Some(0..=0x1f) => {
                     return Err(self.broken("a control character in a string must be escaped"));
                 }
-                Some(_) => self.at += 1,
+                Some(_) => {
+                    let rest = &self.text.as_bytes()[self.at..];
+                    let ends = |byte: &u8| *byte == b'"' || *byte == b'\\' || *byte < 0x20;
+                    self.at += rest.iter().position(ends).unwrap_or(rest.len());
+                }
             }
         }
     }

@@ -241,6 +241,10 @@ impl Caller {
 
     /// Whether this ARN in a policy means the caller.
     fn is(&self, text: &str) -> Option<bool> {
+        // Most of what a policy names is of another account: that is seen without parsing.
+        if !self.account.as_ref().is_some_and(|account| text.contains(account.as_str())) {
+            return Some(false);
+        }
         let (Some(own), Some(named)) = (self.parts(), PrincipalArn::parse(text)) else {
             return Some(false);
         };

@@ -5,6 +5,8 @@
 mod callers;
 mod contexts;
 
+use std::collections::HashMap;
+
 use super::{
     action::{self, ACTIONS},
     document::{Document, Kind},
@@ -55,6 +57,8 @@ impl Resource {
 pub(super) struct Universe {
     pub(super) actions: Vec<ActionClass>,
     pub(super) callers: Vec<Witness>,
+    /// The callers of each account.
+    pub(super) members: HashMap<String, Vec<usize>>,
     pub(super) resources: Vec<Resource>,
     pub(super) dimensions: Vec<Dimension>,
 }
@@ -68,7 +72,13 @@ impl Universe {
         let callers = callers::witnesses_of(documents, &budget)?;
         let resources = resources(documents, place, &actions, &budget)?;
         let dimensions = contexts::dimensions(documents, &budget)?;
-        Ok(Self { actions, callers, resources, dimensions })
+        let mut members: HashMap<String, Vec<usize>> = HashMap::new();
+        for (at, witness) in callers.iter().enumerate() {
+            if let Some(account) = &witness.caller.account {
+                members.entry(account.clone()).or_default().push(at);
+            }
+        }
+        Ok(Self { actions, callers, members, resources, dimensions })
     }
 
     /// How many contexts there are.

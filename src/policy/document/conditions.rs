@@ -1,6 +1,6 @@
 //! The element Condition: operators, keys, values.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
 
 use super::{
     super::{
@@ -9,7 +9,7 @@ use super::{
         json::{Value, What},
         pattern::Pattern,
     },
-    parse::{Reading, nearest},
+    parse::{Reading, Seen, nearest},
 };
 
 /// What kind of values an operator compares, and how.
@@ -64,9 +64,9 @@ pub(super) fn read(reading: &mut Reading<'_>, value: &Value<'_>) -> Vec<Conditio
         return Vec::new();
     };
     let mut found = Vec::new();
-    let mut seen = BTreeSet::new();
+    let mut seen = Seen::of(operators);
     for member in operators {
-        if !seen.insert(member.name.to_ascii_lowercase()) {
+        if seen.twice(&member.name, true) {
             reading.mistake(
                 member.at,
                 format!("{:?} is there twice: put all its keys under one", member.name),
@@ -92,9 +92,9 @@ pub(super) fn read(reading: &mut Reading<'_>, value: &Value<'_>) -> Vec<Conditio
             );
             continue;
         };
-        let mut seen = BTreeSet::new();
+        let mut seen = Seen::of(keys);
         for key in keys {
-            if !seen.insert(key.name.to_ascii_lowercase()) {
+            if seen.twice(&key.name, true) {
                 reading.mistake(
                     key.at,
                     format!(
@@ -110,7 +110,11 @@ pub(super) fn read(reading: &mut Reading<'_>, value: &Value<'_>) -> Vec<Conditio
                 );
             }
             let texts = values(reading, &key.value, &key.name);
-            let shown = texts.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join(", ");
+            let mut shown = String::with_capacity(member.name.len() + key.name.len() + 32);
+            shown.extend([member.name.as_ref(), " ", key.name.as_ref()]);
+            for (at, (_, text)) in texts.iter().enumerate() {
+                shown.extend([if at == 0 { " " } else { ", " }, text.as_ref()]);
+            }
             let test = test(reading, operator, &texts);
             found.push(Condition {
                 quantifier,
@@ -118,7 +122,7 @@ pub(super) fn read(reading: &mut Reading<'_>, value: &Value<'_>) -> Vec<Conditio
                 negated,
                 if_exists,
                 key: key.name.to_ascii_lowercase(),
-                shown: format!("{} {} {shown}", member.name, key.name),
+                shown,
             });
         }
     }
@@ -127,16 +131,16 @@ pub(super) fn read(reading: &mut Reading<'_>, value: &Value<'_>) -> Vec<Conditio
 }
 
 fn operator(name: &str) -> Option<(Quantifier, Operator, bool, bool)> {
-    let lower = name.to_ascii_lowercase();
-    let (quantifier, bare) = match lower.split_once(':') {
-        None => (Quantifier::One, lower.as_str()),
-        Some(("forallvalues", bare)) => (Quantifier::All, bare),
-        Some(("foranyvalue", bare)) => (Quantifier::Any, bare),
+    let (quantifier, bare) = match name.split_once(':') {
+        None => (Quantifier::One, name),
+        Some((set, bare)) if set.eq_ignore_ascii_case("ForAllValues") => (Quantifier::All, bare),
+        Some((set, bare)) if set.eq_ignore_ascii_case("ForAnyValue") => (Quantifier::Any, bare),
         Some(_) => return None,
     };
-    let (bare, if_exists) = match bare.strip_suffix("ifexists") {
-        Some(bare) => (bare, true),
-        None => (bare, false),
+    let split = bare.len().saturating_sub("IfExists".len());
+    let (bare, if_exists) = match (bare.get(..split), bare.get(split..)) {
+        (Some(operator), Some(end)) if end.eq_ignore_ascii_case("IfExists") => (operator, true),
+        _ => (bare, false),
     };
     let (_, operator, negated) =
         OPERATORS.iter().find(|(name, ..)| name.eq_ignore_ascii_case(bare))?;
@@ -144,15 +148,19 @@ fn operator(name: &str) -> Option<(Quantifier, Operator, bool, bool)> {
 }
 
 /// The values as texts: numbers and booleans may stand without quotes.
-fn values(reading: &mut Reading<'_>, value: &Value<'_>, key: &str) -> Vec<(usize, String)> {
+fn values<'v>(
+    reading: &mut Reading<'_>,
+    value: &'v Value<'_>,
+    key: &str,
+) -> Vec<(usize, Cow<'v, str>)> {
     let single = std::slice::from_ref(value);
     let values = if let What::List(values) = &value.what { values.as_slice() } else { single };
     let mut texts = Vec::with_capacity(values.len());
     for one in values {
         let text = match &one.what {
-            What::Text(text) => text.to_string(),
-            What::Bool(is) => is.to_string(),
-            What::Number(number) => (*number).to_owned(),
+            What::Text(text) => Cow::Borrowed(text.as_ref()),
+            What::Bool(is) => Cow::Borrowed(if *is { "true" } else { "false" }),
+            What::Number(number) => Cow::Borrowed(*number),
             other => {
                 reading.mistake(
                     one.at,
@@ -166,7 +174,7 @@ fn values(reading: &mut Reading<'_>, value: &Value<'_>, key: &str) -> Vec<(usize
     texts
 }
 
-fn test(reading: &mut Reading<'_>, operator: Operator, texts: &[(usize, String)]) -> Test {
+fn test(reading: &mut Reading<'_>, operator: Operator, texts: &[(usize, Cow<'_, str>)]) -> Test {
     match operator {
         Operator::Text(style) => {
             let variables = reading.variables;
@@ -193,7 +201,7 @@ fn test(reading: &mut Reading<'_>, operator: Operator, texts: &[(usize, String)]
 /// The values, read; sorted, each once.
 fn each<T: Ord>(
     reading: &mut Reading<'_>,
-    texts: &[(usize, String)],
+    texts: &[(usize, Cow<'_, str>)],
     noun: &str,
     read: impl Fn(&str) -> Option<T>,
 ) -> Vec<T> {

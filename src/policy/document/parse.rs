@@ -1,6 +1,6 @@
 //! JSON to a document, with every mistake and its place.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use super::{
     super::{
@@ -8,8 +8,8 @@ use super::{
         json::{self, Member, Value, What},
         pattern::Pattern,
     },
-    Action, Document, ECR_POLICY_CHARACTERS, Effect, Kind, Mistake, Named, Statement, Version,
-    conditions, principals,
+    Action, Document, ECR_POLICY_CHARACTERS, Effect, Kind, Mistake, Named, Spelling, Statement,
+    Version, conditions, principals,
 };
 
 /// Longer than any policy of any kind: what is above is not looked at.
@@ -258,15 +258,15 @@ impl Reading<'_> {
     pub(super) fn list<T: Ord>(
         &mut self,
         value: &Value<'_>,
-        name: &str,
-        spelling: &mut Vec<String>,
+        name: &'static str,
+        spelling: &mut Vec<Spelling>,
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Vec<T> {
         let single = std::slice::from_ref(value);
         let values = if let What::List(values) = &value.what {
             values.as_slice()
         } else {
-            spelling.push(format!("{name} is a single string, not a list"));
+            spelling.push(Spelling::Single(name));
             single
         };
         if values.is_empty() {
@@ -292,9 +292,9 @@ impl Reading<'_> {
 
     /// Complains of names that are not known, and of names given twice.
     pub(super) fn names(&mut self, members: &[Member<'_>], known: &[&str], of: &str) {
-        let mut seen = BTreeSet::new();
+        let mut seen = Seen::of(members);
         for member in members {
-            if !seen.insert(member.name.as_ref()) {
+            if seen.twice(&member.name, false) {
                 self.mistake(
                     member.at,
                     format!(
@@ -315,6 +315,38 @@ impl Reading<'_> {
             }
             let near = nearest(&member.name, known);
             self.mistake(member.at, format!("{of} has no element {:?}{near}", member.name));
+        }
+    }
+}
+
+/// The names of an object so far: a few, which looking through costs less than a set, or many.
+pub(super) enum Seen<'a> {
+    Few(Vec<&'a str>),
+    Many(BTreeSet<Cow<'a, str>>),
+}
+
+impl<'a> Seen<'a> {
+    pub(super) fn of(members: &[Member<'_>]) -> Self {
+        if members.len() > 16 {
+            Self::Many(BTreeSet::new())
+        } else {
+            Self::Few(Vec::with_capacity(members.len()))
+        }
+    }
+
+    /// Whether the name was there before; operators and keys in any case.
+    pub(super) fn twice(&mut self, name: &'a str, any_case: bool) -> bool {
+        match self {
+            Self::Few(names) => {
+                let same = |before: &&str| {
+                    *before == name || (any_case && before.eq_ignore_ascii_case(name))
+                };
+                let twice = names.iter().any(same);
+                names.push(name);
+                twice
+            }
+            Self::Many(names) if any_case => !names.insert(name.to_ascii_lowercase().into()),
+            Self::Many(names) => !names.insert(name.into()),
         }
     }
 }

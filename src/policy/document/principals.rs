@@ -5,6 +5,7 @@ use super::{
         json::{Value, What},
         principal::Who,
     },
+    Spelling,
     parse::Reading,
 };
 
@@ -14,11 +15,11 @@ const TYPES: &[&str] = &["AWS", "Service", "Federated", "CanonicalUser"];
 pub(super) fn read(
     reading: &mut Reading<'_>,
     value: &Value<'_>,
-    spelling: &mut Vec<String>,
+    spelling: &mut Vec<Spelling>,
 ) -> Vec<Who> {
     let members = match &value.what {
         What::Text(text) if text == "*" => {
-            spelling.push("Principal is \"*\", not {\"AWS\": \"*\"}".to_owned());
+            spelling.push(Spelling::Star);
             return vec![Who::Everyone];
         }
         What::Object(members) => members,
@@ -54,9 +55,7 @@ pub(super) fn read(
                 });
                 for (who, digits) in who {
                     if digits {
-                        spelling.push(format!(
-                            "{who} is written as digits, not as the ARN of its root"
-                        ));
+                        spelling.push(Spelling::Digits(who.clone()));
                     }
                     found.push(who);
                 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::document::{Document, Version};
+use super::super::document::{Document, Spelling, Version};
 
 /// In words, from the actual document's side. Complete only for what AWS itself rewrites.
 pub(super) fn differences(expected: &Document, actual: &Document) -> Vec<String> {
@@ -26,26 +26,30 @@ pub(super) fn differences(expected: &Document, actual: &Document) -> Vec<String>
     if expected.statements.len() != actual.statements.len() {
         found.push(format!("{}, expected {}", count(actual), count(expected)));
     }
-    let sids = |document: &Document| -> Vec<String> {
-        document.statements.iter().filter_map(|one| one.sid.clone()).collect()
+    let sids = |document| -> Vec<&str> {
+        let document: &Document = document;
+        document.statements.iter().filter_map(|one| one.sid.as_deref()).collect()
     };
     let (before, after) = (sids(expected), sids(actual));
     if before != after {
-        let set = |sids: &[String]| sids.iter().cloned().collect::<BTreeSet<_>>();
-        if set(&before) == set(&after) && before.len() == after.len() {
+        let (mut one, mut other) = (before.clone(), after.clone());
+        one.sort_unstable();
+        other.sort_unstable();
+        if one == other {
             found.push("the statements are in another order".to_owned());
         } else {
-            let shown = |sids: &[String]| {
+            let shown = |sids: &[&str]| {
                 if sids.is_empty() { "none".to_owned() } else { sids.join(", ") }
             };
             found.push(format!("Sids: {}, expected {}", shown(&after), shown(&before)));
         }
     }
-    let spelling = |document: &Document| -> BTreeSet<String> {
-        document.statements.iter().flat_map(|one| one.spelling.clone()).collect()
+    let spelling = |document| -> BTreeSet<&Spelling> {
+        let document: &Document = document;
+        document.statements.iter().flat_map(|one| &one.spelling).collect()
     };
     let (before, after) = (spelling(expected), spelling(actual));
-    found.extend(after.difference(&before).cloned());
+    found.extend(after.difference(&before).map(ToString::to_string));
     found.extend(before.difference(&after).map(|what| format!("in what is expected, {what}")));
     found
 }

@@ -299,14 +299,14 @@ fn listed(universe: &Universe, callers: &BTreeSet<usize>) -> String {
         if !witness.general {
             continue;
         }
-        let members = || {
-            let of = |other: &Witness| other.caller.account == witness.caller.account;
-            (0..universe.callers.len()).filter(move |at| of(&universe.callers[*at]))
-        };
-        covered.extend(members());
-        let without: BTreeSet<String> = members()
+        let account = witness.caller.account.as_ref();
+        let members = account.and_then(|account| universe.members.get(account));
+        covered.extend(members.into_iter().flatten());
+        let without: BTreeSet<String> = members
+            .into_iter()
+            .flatten()
             .filter(|member| !callers.contains(member))
-            .map(|member| name(&universe.callers[member]))
+            .map(|member| name(&universe.callers[*member]))
             .collect();
         let mut text = name(witness);
         if !without.is_empty() {

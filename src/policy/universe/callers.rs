@@ -211,8 +211,12 @@ fn members(
 }
 
 fn witness(caller: Caller, who: Who, general: bool, example: bool) -> Witness {
+    // The keys that follow from who calls; others are dimensions.
     let mut facts = Facts::complete();
-    facts.presume_caller(&caller);
+    if caller.account.is_some() {
+        facts.presume("aws:PrincipalArn", caller.principal_arn());
+        facts.presume("aws:PrincipalAccount", caller.account.as_deref());
+    }
     Witness { caller, who, general, example, facts }
 }
 
