@@ -4,12 +4,15 @@
 //! absent; only a record without service, name, time or id can't be read. What is unknown stays in
 //! the raw bytes, which the journal keeps.
 
+mod wire;
+
 use std::borrow::Cow;
 
 use jiff::Timestamp;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
+use self::wire::{Addendum, Request, Resource, Response, Wire};
 use super::{
     action::{self, Operation},
     actor::Actor,
@@ -91,91 +94,6 @@ pub enum Unread {
     /// Something that every record has is not there.
     #[error("{0} is missing or can't be understood")]
     Missing(&'static str),
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Wire<'a> {
-    #[serde(borrow, rename = "eventID")]
-    event_id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    event_time: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    event_source: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    event_name: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    event_type: Option<&'a RawValue>,
-    #[serde(borrow)]
-    aws_region: Option<&'a RawValue>,
-    #[serde(borrow)]
-    recipient_account_id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    user_identity: Option<&'a RawValue>,
-    #[serde(borrow, rename = "sourceIPAddress")]
-    source_ip: Option<&'a RawValue>,
-    #[serde(borrow)]
-    vpc_endpoint_id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    request_parameters: Option<&'a RawValue>,
-    #[serde(borrow)]
-    response_elements: Option<&'a RawValue>,
-    #[serde(borrow)]
-    resources: Option<&'a RawValue>,
-    #[serde(borrow)]
-    service_event_details: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error_code: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error_message: Option<&'a RawValue>,
-    #[serde(borrow)]
-    addendum: Option<&'a RawValue>,
-    /// `lookup-events` has the record as text in this.
-    #[serde(borrow, rename = "CloudTrailEvent")]
-    looked_up: Option<Cow<'a, str>>,
-    /// EventBridge has it in this.
-    #[serde(borrow)]
-    detail: Option<&'a RawValue>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Request {
-    registry_id: String,
-    repository_name: String,
-    repository_names: Vec<String>,
-    image_ids: Vec<Image>,
-    image_tag: String,
-    role_arn: String,
-    role_session_name: String,
-    key_id: String,
-    grantee_principal: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Response {
-    image: ResponseImage,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct ResponseImage {
-    image_id: Image,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Resource {
-    #[serde(rename = "ARN", alias = "arn")]
-    arn: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Addendum {
-    #[serde(rename = "originalEventID")]
-    original_event_id: String,
 }
 
 /// Reads a record, also one that is wrapped by `lookup-events` or EventBridge.

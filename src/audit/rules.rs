@@ -6,13 +6,14 @@
 pub mod catalogue;
 pub mod expect;
 pub mod ground;
+pub mod memory;
 
-use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
 
 pub use self::{
     catalogue::{Rule, Severity},
     ground::Ground,
+    memory::Memory,
 };
 use super::{
     action::Operation,
@@ -50,17 +51,6 @@ pub enum Opinion {
     Counts(Vec<Finding>),
 }
 
-/// What the rules remember over a restart.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Memory {
-    /// Marks of first times.
-    firsts: Vec<u64>,
-    /// Marks of tags with their digest and who pushed it.
-    tags: Vec<(u64, String, String)>,
-    /// Keys that ECR was given grants on.
-    keys: Vec<String>,
-}
-
 /// The rules with what they remember.
 #[derive(Debug)]
 pub struct Rules {
@@ -81,31 +71,6 @@ impl Rules {
             firsts: Recent::new(FIRSTS),
             tags: Recent::new(TAGS),
             keys: Recent::new(1000),
-        }
-    }
-
-    /// The same, with what an earlier run remembered.
-    #[must_use]
-    pub fn remembering(mut self, memory: Memory) -> Self {
-        for first in memory.firsts {
-            self.firsts.put(first, ());
-        }
-        for key in memory.keys {
-            self.keys.put(key, ());
-        }
-        for (tag, digest, who) in memory.tags {
-            self.tags.put(tag, (digest, who));
-        }
-        self
-    }
-
-    /// What is remembered, for the checkpoint.
-    pub fn memory(&self) -> Memory {
-        let tags = self.tags.iter().map(|(tag, (digest, who))| (*tag, digest.clone(), who.clone()));
-        Memory {
-            firsts: self.firsts.iter().map(|(first, ())| *first).collect(),
-            tags: tags.collect(),
-            keys: self.keys.iter().map(|(key, ())| key.clone()).collect(),
         }
     }
 
