@@ -176,18 +176,7 @@ fn a_finding_is_in_journal_metrics_and_status_and_an_expectation_silences_it() {
 
 #[test]
 fn the_event_history_is_followed_within_its_quota_and_only_once() {
-    let aside = tempfile::tempdir().unwrap();
-    let mut sandbox = Running(
-        Command::new(BINARY)
-            .args(["sandbox", "--host", "localhost", "--ca-file"])
-            .arg(aside.path().join("ca.pem"))
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap(),
-    );
-    let mut line = String::new();
-    BufReader::new(sandbox.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let aws = serde_json::from_str::<Value>(&line).unwrap()["aws"].as_str().unwrap().to_owned();
+    let (_sandbox, aws) = sandbox();
     // A page and a bit; some too new to be looked at, some too old.
     let mut events: Vec<Value> = (0..60).map(|id| event(id, "DeleteRepository", HOUR)).collect();
     events.push(event(1000, "DeleteRepository", Duration::ZERO));
@@ -211,6 +200,175 @@ fn the_event_history_is_followed_within_its_quota_and_only_once() {
         host.ask("/metrics").contains("audit_covered_until_timestamp_seconds ")
     });
     assert_eq!(host.journal().len(), 60);
+}
+
+/// The sandbox, and its AWS endpoint's address.
+fn sandbox() -> (Running, String) {
+    let aside = tempfile::tempdir().unwrap();
+    let mut sandbox = Running(
+        Command::new(BINARY)
+            .args(["sandbox", "--host", "localhost", "--ca-file"])
+            .arg(aside.path().join("ca.pem"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    let mut line = String::new();
+    BufReader::new(sandbox.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let aws = serde_json::from_str::<Value>(&line).unwrap()["aws"].as_str().unwrap().to_owned();
+    (sandbox, aws)
+}
+
+/// For each rule a call that provokes it, by its name.
+fn provocations() -> Vec<(&'static str, Value)> {
+    let call = |id: usize, name: &str, change: &dyn Fn(&mut Value)| {
+        let mut call = event(id, name, HOUR);
+        // The registry's owner acts, by a role that is expected to do something else.
+        call["userIdentity"]["arn"] = json!("arn:aws:sts::123456789012:assumed-role/admin/me");
+        call["userIdentity"]["principalId"] = json!("AROAADMIN:me");
+        change(&mut call);
+        call
+    };
+    let same = |_: &mut Value| ();
+    let by = |account: &'static str| {
+        move |call: &mut Value| {
+            call["userIdentity"]["accountId"] = json!(account);
+            call["userIdentity"]["arn"] = json!(format!("arn:aws:sts::{account}:assumed-role/x/y"));
+        }
+    };
+    let pushed = |digest: &'static str| {
+        move |call: &mut Value| {
+            call["requestParameters"]["imageTag"] = json!("1");
+            call["responseElements"]["image"]["imageId"]["imageDigest"] = json!(digest);
+        }
+    };
+    vec![
+        ("denied", call(1, "BatchGetImage", &|call| call["errorCode"] = json!("AccessDenied"))),
+        ("unexpected", call(2, "CreateRepository", &same)),
+        ("new_account", call(3, "DescribeImages", &by("310987654321"))),
+        ("push", call(4, "PutImage", &by("210987654321"))),
+        ("", call(5, "PutImage", &pushed("sha256:a"))),
+        ("tag_overwrite", call(6, "PutImage", &pushed("sha256:b"))),
+        ("delete", call(7, "BatchDeleteImage", &same)),
+        ("policy_change", call(8, "SetRepositoryPolicy", &same)),
+        ("setting_change", call(9, "PutAccountSetting", &same)),
+        ("template_change", call(10, "CreateRepositoryCreationTemplate", &same)),
+        ("lifecycle", call(11, "PutLifecyclePolicy", &same)),
+        ("replication_change", call(12, "PutReplicationConfiguration", &same)),
+        ("scanning_change", call(13, "PutImageScanningConfiguration", &same)),
+        ("foreign_pull", call(14, "BatchGetImage", &by("999999999999"))),
+        (
+            "unknown_session",
+            call(15, "ListImages", &|call| {
+                call["userIdentity"]["arn"] =
+                    json!("arn:aws:sts::123456789012:assumed-role/host/evil");
+                call["userIdentity"]["principalId"] = json!("AROAHOST:evil");
+            }),
+        ),
+        (
+            "new_principal",
+            call(16, "ListImages", &|call| {
+                call["userIdentity"]["arn"] =
+                    json!("arn:aws:sts::123456789012:assumed-role/new/me");
+            }),
+        ),
+        ("new_region", call(17, "ListImages", &|call| call["awsRegion"] = json!("us-east-1"))),
+        (
+            "new_repository",
+            call(18, "ListImages", &|call| {
+                call["requestParameters"]["repositoryName"] = json!("app/new");
+            }),
+        ),
+        ("record_unread", call(19, "ListImages", &|call| call["eventTime"] = json!("soon"))),
+        (
+            "key_change",
+            call(20, "DisableKey", &|call| {
+                call["eventSource"] = json!("kms.amazonaws.com");
+                call["requestParameters"] =
+                    json!({ "keyId": "arn:aws:kms:eu-west-1:123456789012:key/1" });
+            }),
+        ),
+    ]
+}
+
+const ALL_RULES: &str = "accounts = [\"210987654321\"]\nroles = [\"host\"]\n\
+    kms_keys = [\"arn:aws:kms:*:123456789012:key/*\"]\n\
+    [[audit.expect]]\nprincipals = [\"*:role/ci\"]\nactions = [\"push\"]\n";
+
+/// The rules in the journal, after some are learned and long enough ago.
+fn rules_told(audit: &str, records: Option<&[Value]>, expected: &[&str]) {
+    let host = Host::new(audit);
+    let state = host.root.path().join("state/audit");
+    fs::create_dir_all(&state).unwrap();
+    let began = json!({
+        "version": 1, "began": "2020-01-01T00:00:00Z", "source": "another", "place": null,
+        "memory": { "firsts": [], "tags": [], "keys": [] },
+    });
+    fs::write(state.join("checkpoint.json"), began.to_string()).unwrap();
+    if let Some(records) = records {
+        host.put("1.json", records);
+    }
+    let _daemon = host.start();
+    let lacking = || {
+        let journal = host.journal();
+        let told = |rule: &str| journal.iter().any(|line| line["rule"] == rule);
+        expected
+            .iter()
+            .filter(|rule| !told(rule))
+            .map(|rule| (*rule).to_owned())
+            .collect::<Vec<_>>()
+    };
+    until(&format!("{:?} of {audit}", lacking()), || lacking().is_empty());
+    until("the metrics", || {
+        let metrics = host.ask("/metrics");
+        let counted = |rule: &&&str| {
+            metrics.lines().any(|line| {
+                line.contains(&format!("audit_findings_total{{rule=\"{rule}\""))
+                    && !line.ends_with(" 0")
+            })
+        };
+        expected.iter().filter(counted).count() == expected.len()
+    });
+}
+
+#[test]
+fn every_rule_is_provoked_through_the_folder_the_event_history_and_a_scan() {
+    let calls = provocations();
+    let records: Vec<Value> = calls.iter().map(|(_, call)| call.clone()).collect();
+    let rules: Vec<&str> =
+        calls.iter().map(|(rule, _)| *rule).filter(|rule| !rule.is_empty()).collect();
+    let folder = format!("source = \"files\"\nfolder = \"AT/trail\"\nlearn = \"0s\"\n{ALL_RULES}");
+    rules_told(&folder, Some(&records), &rules);
+
+    let (_sandbox, aws) = sandbox();
+    post(&aws, "/_sandbox/events", &Value::from(records.clone()).to_string());
+    // The history is asked for events of ECR, and finds none without a time.
+    let of_ecr: Vec<&str> = rules
+        .iter()
+        .copied()
+        .filter(|rule| !["key_change", "record_unread"].contains(rule))
+        .collect();
+    let history = format!(
+        "source = \"lookup-events\"\nown_events = false\nregion = \"eu-west-1\"\nback = \"1h\"\n\
+         learn = \"0s\"\n{ALL_RULES}[identity.default]\nendpoint_url = \"http://{aws}\"\n"
+    );
+    rules_told(&history, None, &of_ecr);
+
+    // A scan has no memory, so it knows no first times.
+    let host = Host::new(&format!("source = \"off\"\n{ALL_RULES}"));
+    host.put("1.json", &records);
+    let report = Command::new(BINARY)
+        .args(["audit", "scan", "--json", "--config"])
+        .args([host.root.path().join("config.toml"), host.root.path().join("trail")])
+        .output()
+        .unwrap();
+    assert_eq!(report.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+    for rule in rules.iter().filter(|rule| !rule.starts_with("new_") && **rule != "record_unread") {
+        let told = |finding: &Value| finding["rule"] == *rule;
+        assert!(report["findings"].as_array().unwrap().iter().any(told), "{rule}");
+    }
+    assert_eq!(report["unread"].as_array().unwrap().len(), 1);
 }
 
 fn post(aws: &str, path: &str, body: &str) -> String {
