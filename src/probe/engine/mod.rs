@@ -18,6 +18,7 @@ pub mod fault;
 mod hosts_folder;
 mod progress;
 pub mod report;
+pub mod running;
 mod space;
 pub mod validate;
 pub mod views;
