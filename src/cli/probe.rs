@@ -2,6 +2,7 @@
 
 mod configured;
 mod engine;
+mod running;
 
 use std::{
     fs::{File, OpenOptions},
@@ -16,6 +17,7 @@ use jiff::Timestamp;
 
 use super::{client, load, runtime, token};
 use crate::{
+    config::settings::Loaded,
     daemon,
     model::{
         image::{ImageRef, Platform},
@@ -39,19 +41,24 @@ const LARGEST_CAPSULE: u64 = 32 << 20;
 
 /// The flags of `probe`.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("asked").args(["image", "running"]))]
 pub struct ProbeArgs {
     /// The image, with its registry: HOST/REPOSITORY[:TAG][@DIGEST]. Without it, every [[probe]] of
     /// the configuration, one after the other.
     pub image: Option<String>,
+    /// In place of an image: everything of the configured registries that runs on this host now, by
+    /// digest. Would it start again? --engine names one engine; all that answer are asked otherwise.
+    #[arg(long)]
+    pub running: bool,
     /// How far down: the manifest, one byte of a layer, or all of them. Nothing is written.
     /// [default: first-byte; manifest with --engine, where full has the engine pull]
-    #[arg(long, value_name = "DEPTH", value_parser = depth, requires = "image")]
+    #[arg(long, value_name = "DEPTH", value_parser = depth, requires = "asked")]
     pub depth: Option<Depth>,
     /// For another platform than this host's, such as linux/arm64.
-    #[arg(long, value_name = "OS/ARCH", value_parser = platform, requires = "image")]
+    #[arg(long, value_name = "OS/ARCH", value_parser = platform, requires = "asked")]
     pub platform: Option<Platform>,
     /// How long it may take; 30s, or 10m for full.
-    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "image")]
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "asked")]
     pub timeout: Option<Duration>,
     /// Write all that was seen to a new file, without secrets, for `explain --capsule`.
     #[arg(long, value_name = "FILE", requires = "image")]
@@ -62,7 +69,7 @@ pub struct ProbeArgs {
     pub push: Option<Rung>,
     /// Have an engine of this host do it, with the credential that its client would send: docker,
     /// podman or containerd. What it pulls is removed again.
-    #[arg(long, value_name = "ENGINE", value_parser = engine_of, conflicts_with = "push", requires = "image")]
+    #[arg(long, value_name = "ENGINE", value_parser = engine_of, conflicts_with = "push", requires = "asked")]
     pub engine: Option<Engine>,
     /// The engine's socket, if it is not in its usual place.
     #[arg(long, value_name = "PATH", requires = "engine")]
@@ -103,6 +110,9 @@ pub fn run(
     err: &mut dyn Write,
 ) -> io::Result<u8> {
     let Some(asked) = &args.image else {
+        if args.running {
+            return what_runs(args, paths, out, err);
+        }
         return configured::run(args.json, paths, out, err);
     };
     let image = match ImageRef::parse(asked) {
@@ -137,14 +147,7 @@ pub fn run(
     };
     let runtime = runtime()?;
     let seen = runtime.block_on(async {
-        let caller = match token::find(&loaded, &plan.image.host) {
-            Some((registry, host)) => {
-                let mut loaded = loaded.clone();
-                loaded.settings.registries = vec![registry];
-                daemon::caller(&loaded, &host).await.map_err(io::Error::other)?
-            }
-            None => Caller { registry: None, principal: None, credential: Credential::Anonymous },
-        };
+        let caller = caller(&loaded, &plan.image.host).await?;
         let record = Arc::new(Record::default());
         let started = Timestamp::now();
         if let Some(rung) = args.push {
@@ -173,6 +176,59 @@ pub fn run(
         trace.sync_all()?;
     }
     tell(&seen, args.json, out)
+}
+
+/// Who pulls from a registry.
+async fn caller(loaded: &Loaded, host: &str) -> io::Result<Caller> {
+    match token::find(loaded, host) {
+        Some((registry, host)) => {
+            let mut loaded = loaded.clone();
+            loaded.settings.registries = vec![registry];
+            daemon::caller(&loaded, &host).await.map_err(io::Error::other)
+        }
+        None => Ok(Caller { registry: None, principal: None, credential: Credential::Anonymous }),
+    }
+}
+
+/// `--running`.
+fn what_runs(
+    args: &ProbeArgs,
+    paths: Vec<PathBuf>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> io::Result<u8> {
+    let Some((_, loaded)) = load(paths, err)? else {
+        return Ok(2);
+    };
+    log::init(&loaded.settings.daemon.log_format, "error");
+    let root = Path::new("/").join(&loaded.settings.daemon.host_prefix);
+    let socket = |engine: Engine| root.join(engine.socket().trim_start_matches('/'));
+    let engines: Vec<(Engine, PathBuf)> = match args.engine {
+        Some(engine) => vec![(engine, args.socket.clone().unwrap_or_else(|| socket(engine)))],
+        None => Engine::ALL
+            .into_iter()
+            .map(|engine| (engine, socket(engine)))
+            .filter(|(_, socket)| socket.exists())
+            .collect(),
+    };
+    let depth = args.depth.unwrap_or(Depth::FirstByte);
+    let plan = |image| Plan {
+        depth,
+        platform: args.platform.clone().unwrap_or_else(Platform::host),
+        timeout: args.timeout.unwrap_or(depth.patience()),
+        allowance: Allowance::default(),
+        image,
+    };
+    let runtime = runtime()?;
+    let census = runtime.block_on(running::census(&loaded, &engines, plan));
+    runtime.shutdown_background();
+    let census = census?;
+    if args.json {
+        writeln!(out, "{:#}", census.json())?;
+    } else {
+        census.tell(out)?;
+    }
+    Ok(census.exit())
 }
 
 /// What was seen, as a trace has it.

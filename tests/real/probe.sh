@@ -93,6 +93,25 @@ check "probe: one that only a container holds is as well" there
 check "probe: and is left alone" same
 docker rm holder >/dev/null; docker image prune -af >/dev/null 2>&1
 
+# --- what runs here, by digest: would it start again?
+mkdir -p "$p/live"; cp "$top/target/static/x86_64-unknown-linux-gnu/debug/ecr-warden" "$p/live/"
+tar -C "$p/live" -c . | docker import -c 'ENTRYPOINT ["/ecr-warden", "sandbox", "--ca-file", "/ca.pem"]' - "$ecr/app/live:1" >/dev/null
+docker push -q "$ecr/app/live:1" >/dev/null; docker tag "$ecr/app/live:1" built-here:1
+running() { # CODE: what probe --running says of docker
+  "$ECR_WARDEN_BIN" probe --running --engine docker --socket "$work/docker.sock" --json --config "$p/main.toml" >"$p/told" 2>"$p/err"; echo $? >"$p/code"; verdict "$1"; }
+idle() { running 0 && told '.images | length' 0 && told .engines.docker.verdict ok; }
+check "probe: where nothing runs there is nothing to fail" idle
+for name in one two; do docker run -d --name $name --network none "$ecr/app/live:1" >"$p/said" 2>&1 || cat "$p/said"; done
+live() { running 0 && told '.images | length' 1 && told '.images[0].containers' 2 && told '.images[0].image | test("app/live@sha256:")' true && told '.images[0].reached' first-byte; }
+check "probe: what runs would start again, asked by its digest" live
+tar -C "$p/two" -c . | docker import - "$ecr/app/live:1" >/dev/null
+check "probe: also when its tag has moved on since" live
+lost=$(jq -r '.images[0].image | split("@")[1]' "$p/told")
+curl -s -X DELETE "http://127.0.0.1:5110/v2/app/live/manifests/$lost"
+dead_end() { running 1 && told '.images[0].reason.code' image_missing; }
+check "probe: what runs and is gone from the registry would not start again, and is named" dead_end
+docker rm -f one two >/dev/null; docker image prune -af >/dev/null 2>&1
+
 # --- what goes wrong with docker alone is found to be docker's
 state >"$p/before"
 rm "/etc/docker/certs.d/$ecr/ca.crt"
@@ -186,6 +205,17 @@ check "probe: what a probe left that was killed is cleaned up by the next" ctr_p
 check "probe: and has nothing of it afterwards" ctr_same
 SSL_CERT_FILE=$p/trust.pem ctr -a "$p/containerd.sock" -n workload images pull --hosts-dir /etc/containerd/certs.d "$image" >/dev/null 2>&1; contents >"$p/before"
 shared() { ctr_by "$image" --depth full && verdict 0 && told .reached manifest && told .trial.engine.pull.done.fetched 0; }
+tar -C "$p/live" -c . | docker import -c 'ENTRYPOINT ["/ecr-warden", "sandbox", "--ca-file", "/ca.pem"]' - "$ecr/app/live:2" >/dev/null
+DOCKER_CONFIG=$p/pusher; "$ECR_WARDEN_BIN" token "$ecr" --config "$p/ctr.toml" | docker login --username AWS --password-stdin "$ecr" >/dev/null 2>&1
+docker push -q "$ecr/app/live:2" >/dev/null; docker rmi "$ecr/app/live:2" >/dev/null; DOCKER_CONFIG=$p/docker
+SSL_CERT_FILE=$p/trust.pem ctr -a "$p/containerd.sock" -n workload images pull --hosts-dir /etc/containerd/certs.d "$ecr/app/live:2" >/dev/null 2>&1
+ctr -a "$p/containerd.sock" -n workload run -d --null-io "$ecr/app/live:2" idle >"$p/said" 2>&1 || cat "$p/said"
+ctr_running() {
+  "$ECR_WARDEN_BIN" probe --running --engine containerd --socket "$p/containerd.sock" --json --config "$p/ctr.toml" >"$p/told" 2>"$p/err"; echo $? >"$p/code"
+  verdict 0 && told '.images | length' 1 && told '.images[0].image | test("app/live@sha256:")' true && told '.images[0].containers' 1; }
+check "probe: what runs on containerd would start again" ctr_running
+ctr -a "$p/containerd.sock" -n workload tasks kill -s KILL idle >/dev/null 2>&1; sleep 0.5; ctr -a "$p/containerd.sock" -n workload containers rm idle >/dev/null 2>&1
+contents >"$p/before"
 check "probe: what another namespace has already proves no more than its manifest" shared
 check "probe: and is left to it" ctr_same
 mv "$hosts/hosts.toml" "$p/aside"
