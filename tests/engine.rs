@@ -70,7 +70,7 @@ impl Default for World {
 }
 
 /// Serves it; what it was asked.
-async fn serve(world: World) -> (tempfile::TempDir, PathBuf, Arc<Mutex<Vec<String>>>) {
+fn serve(world: World) -> (tempfile::TempDir, PathBuf, Arc<Mutex<Vec<String>>>) {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("engine.sock");
     let listener = UnixListener::bind(&socket).unwrap();
@@ -125,7 +125,7 @@ async fn serve(world: World) -> (tempfile::TempDir, PathBuf, Arc<Mutex<Vec<Strin
                         let Some(lines) = world.pull else {
                             return std::future::pending().await;
                         };
-                        lines.iter().map(|line| format!("{line}\r\n")).collect()
+                        lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("\r\n")
                     }
                     _ => answer(500, &json!({ "message": line })),
                 };
@@ -137,7 +137,7 @@ async fn serve(world: World) -> (tempfile::TempDir, PathBuf, Arc<Mutex<Vec<Strin
 }
 
 async fn pull(world: World, timeout: Duration) -> (Seen, Vec<String>) {
-    let (_folder, socket, asked) = serve(world).await;
+    let (_folder, socket, asked) = serve(world);
     let plan = EnginePlan {
         engine: Engine::Docker,
         socket,
@@ -257,7 +257,7 @@ async fn another_image_than_the_registrys_is_told_and_removed() {
 
 #[tokio::test]
 async fn a_client_whose_helper_fails_asks_nothing_and_neither_does_the_probe() {
-    let (_folder, socket, asked) = serve(World::default()).await;
+    let (_folder, socket, asked) = serve(World::default());
     let plan = EnginePlan {
         engine: Engine::Docker,
         socket,

@@ -1,7 +1,6 @@
 //! `ecr-warden probe IMAGE`: a test pull now, and what it means.
 
 mod configured;
-mod engine;
 mod running;
 
 use std::{
@@ -18,7 +17,7 @@ use jiff::Timestamp;
 use super::{client, load, runtime, token};
 use crate::{
     config::settings::Loaded,
-    daemon,
+    daemon::{self, engine::EngineHost},
     model::{
         image::{ImageRef, Platform},
         schedule::parse_duration,
@@ -157,9 +156,9 @@ pub fn run(
             return Ok(Seen::Push(Box::new(rehearsal)));
         }
         if let Some(engine) = args.engine {
-            let asked = engine::Asked { engine, socket: args.socket.as_deref(), started };
-            let settings = &loaded.settings;
-            let trial = engine::trial(&asked, settings, &client, &caller, &plan, &record).await?;
+            let host = EngineHost::of(&loaded.settings.daemon);
+            let (asked, ours) = ((engine, args.socket.as_deref()), (&client, &caller));
+            let trial = host.trial(asked, ours, &plan, &record, started).await;
             return Ok(Seen::Engine(Box::new(trial)));
         }
         let pull = attempt(&client, &caller, &plan, &record, started);
@@ -201,8 +200,8 @@ fn what_runs(
         return Ok(2);
     };
     log::init(&loaded.settings.daemon.log_format, "error");
-    let root = Path::new("/").join(&loaded.settings.daemon.host_prefix);
-    let socket = |engine: Engine| root.join(engine.socket().trim_start_matches('/'));
+    let host = EngineHost::of(&loaded.settings.daemon);
+    let socket = |engine: Engine| host.socket(engine);
     let engines: Vec<(Engine, PathBuf)> = match args.engine {
         Some(engine) => vec![(engine, args.socket.clone().unwrap_or_else(|| socket(engine)))],
         None => Engine::ALL

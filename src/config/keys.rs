@@ -3,7 +3,7 @@
 use crate::model::{
     image::{ImageRef, Platform},
     output::OutputKind,
-    probe::{Depth, parse_bytes},
+    probe::{Depth, Engine, Rung, parse_bytes},
     registry::{is_account, partition_of_region},
     schedule::{Schedule, parse_duration},
 };
@@ -526,7 +526,7 @@ pub const TABLES: &[Table] = &[
     Table {
         name: "probe",
         shape: Shape::List,
-        doc: "A test pull on a schedule, through ecr-warden's own client; nothing is written. See docs/probe.md.",
+        doc: "A test pull on a schedule, through ecr-warden's own client, where nothing is written, or an engine; or a rehearsed push. See docs/probe.md.",
         keys: &[
             key("name", Kind::Name, "the image", "The name in metrics and status."),
             key(
@@ -538,8 +538,26 @@ pub const TABLES: &[Table] = &[
             key(
                 "depth",
                 Kind::Word(Depth::WORDS),
-                "\"first-byte\"",
+                "\"first-byte\", with an engine \"manifest\"",
                 "How far down: the manifest, a byte of the largest layer, or all layers.",
+            ),
+            key(
+                "engine",
+                Kind::Word(Engine::WORDS),
+                "none",
+                "The engine that does it, with the credential that its client would send; depth is then manifest or full, and what a full pull brought is removed again.",
+            ),
+            key(
+                "socket",
+                Kind::Path,
+                "where the engine usually listens",
+                "The engine's socket, such as /run/k3s/containerd/containerd.sock.",
+            ),
+            key(
+                "push",
+                Kind::Word(Rung::WORDS),
+                "none",
+                "A push is rehearsed in place of a pull, so far; only image leaves something for a moment, and needs ecr:BatchDeleteImage.",
             ),
             key(
                 "platform",

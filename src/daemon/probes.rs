@@ -10,7 +10,11 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::{Daemon, hub::Hub};
+use super::{
+    Daemon,
+    engine::{EngineHost, EnginePuller},
+    hub::Hub,
+};
 use crate::{
     config::settings::{Registry, Settings},
     model::{
@@ -27,7 +31,7 @@ use crate::{
         attempt::Caller,
         budget::Budget,
         capsule::{Capsule, RegistryFacts},
-        job::{Callers, ClientPuller, ProbeJob, Ran, Tools, Watcher},
+        job::{Callers, ClientPuller, ProbeJob, Puller, PushPuller, Ran, Tools, Watcher},
         timeline::seconds_by_phase,
     },
     schedule::{cron::CronId, driver::Handle, wake::Wake},
@@ -137,9 +141,18 @@ impl Daemon {
             key: wanted.key.clone(),
             registry: wanted.registry.clone(),
         };
-        let client = shared.client(&wanted.identity);
+        let (client, callers) = (shared.client(&wanted.identity), Arc::new(callers));
+        let puller: Arc<dyn Puller> = match (wanted.spec.engine, wanted.spec.push) {
+            (Some(engine), _) => {
+                let host = EngineHost::of(&self.settings.daemon);
+                let socket = wanted.spec.socket.clone();
+                Arc::new(EnginePuller { client, callers, engine, socket, host })
+            }
+            (None, Some(rung)) => Arc::new(PushPuller { client, callers, rung }),
+            (None, None) => Arc::new(ClientPuller { client, callers }),
+        };
         let tools = Tools {
-            puller: Arc::new(ClientPuller { client, callers: Arc::new(callers) }),
+            puller,
             places: Arc::clone(&shared.places),
             budget: Arc::clone(&shared.budget),
             clock: Arc::clone(&self.hub.clock),
@@ -242,8 +255,7 @@ impl Watcher for HubWatcher {
             if *verdict == Verdict::Ok {
                 line.last_success = Some(run.started);
             }
-            let reached = run.capsule.and_then(|capsule| capsule.reached);
-            line.reached = reached.map(|depth| depth.word().to_owned());
+            line.reached = run.reached.map(|depth| depth.word().to_owned());
             line.took = run.capsule.map_or(0.0, |capsule| capsule.took);
             line.bytes = run.capsule.map_or(0, |capsule| capsule.bytes);
             line.requests = run.capsule.map_or(0, |capsule| capsule.exchanges.len() as u64);
@@ -256,12 +268,15 @@ impl Watcher for HubWatcher {
             "verdict": run.diagnosis.verdict.word(),
             "reason": run.diagnosis.verdict.problem(),
             "counts_as": run.state.verdict.word(),
-            "reached": run.capsule.and_then(|capsule| capsule.reached),
+            "reached": run.reached,
             "seconds": run.capsule.map(|capsule| capsule.took),
             "bytes": run.capsule.map(|capsule| capsule.bytes),
             "slow": run.slow.map(|slow| slow.to_string()),
         });
-        let trace = run.capsule.and_then(|capsule| serde_json::to_string(capsule).ok());
+        let trace = match run.trace {
+            Some(trace) => Some(trace.to_string()),
+            None => run.capsule.and_then(|capsule| serde_json::to_string(capsule).ok()),
+        };
         self.hub.history.add(&probe.name, self.keep, summary, trace);
     }
 }

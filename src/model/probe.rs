@@ -1,6 +1,6 @@
 //! Test pulls as the configuration names them. Pure.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +61,91 @@ impl Depth {
     }
 }
 
+/// An engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Engine {
+    /// dockerd.
+    Docker,
+    /// containerd.
+    Containerd,
+    /// podman's service.
+    Podman,
+}
+
+impl Engine {
+    /// Every engine.
+    pub const ALL: [Self; 3] = [Self::Docker, Self::Containerd, Self::Podman];
+
+    /// The words.
+    pub const WORDS: &'static [&'static str] = &["docker", "containerd", "podman"];
+
+    /// The word in the configuration and on the command line.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Containerd => "containerd",
+            Self::Podman => "podman",
+        }
+    }
+
+    /// The engine of a word.
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|engine| engine.word() == word)
+    }
+
+    /// Where it listens unless told otherwise.
+    pub const fn socket(self) -> &'static str {
+        match self {
+            Self::Docker => "/run/docker.sock",
+            Self::Containerd => "/run/containerd/containerd.sock",
+            Self::Podman => "/run/podman/podman.sock",
+        }
+    }
+}
+
+/// How far a rehearsal of a push goes: each rung includes those before it. Before all of them the repository is
+/// asked for an image and whether it has a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rung {
+    /// An upload is started and given up.
+    Start,
+    /// Bytes are sent to it.
+    Part,
+    /// It is completed with bytes that the repository has already, so nothing is added.
+    Complete,
+    /// A manifest is pushed that must fail, since it names a blob that does not exist.
+    Manifest,
+    /// A tiny image of our own is pushed, pulled and deleted. Only on request.
+    Image,
+}
+
+impl Rung {
+    /// Every rung, the lowest first.
+    pub const ALL: [Self; 5] =
+        [Self::Start, Self::Part, Self::Complete, Self::Manifest, Self::Image];
+
+    /// The words, the lowest first.
+    pub const WORDS: &'static [&'static str] = &["start", "part", "complete", "manifest", "image"];
+
+    /// The word in the configuration and on the command line.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Part => "part",
+            Self::Complete => "complete",
+            Self::Manifest => "manifest",
+            Self::Image => "image",
+        }
+    }
+
+    /// The rung of a word.
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|rung| rung.word() == word)
+    }
+}
+
 /// `[[probe]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeSpec {
@@ -70,6 +155,12 @@ pub struct ProbeSpec {
     pub image: ImageRef,
     /// How far down.
     pub depth: Depth,
+    /// Which engine pulls in place of our own client.
+    pub engine: Option<Engine>,
+    /// The engine's socket, where it is not the usual one.
+    pub socket: Option<PathBuf>,
+    /// It is a push that is rehearsed, and so far.
+    pub push: Option<Rung>,
     /// For which platform; this host's when it is left open.
     pub platform: Option<Platform>,
     /// When.
@@ -85,6 +176,14 @@ pub struct ProbeSpec {
 }
 
 impl ProbeSpec {
+    /// How many requests it makes at most, engines' own aside.
+    pub fn requests(&self, layers: u64) -> u64 {
+        // A look at what is there, then each step; a tiny image takes two uploads, its pull and its
+        // deletion besides.
+        let pushing = self.push.map(|rung| if rung == Rung::Image { 24 } else { 11 });
+        pushing.unwrap_or(self.depth.requests(layers).1)
+    }
+
     /// Whose platform is meant.
     pub fn platform(&self) -> Platform {
         self.platform.clone().unwrap_or_else(Platform::host)
@@ -148,6 +247,16 @@ mod tests {
             ("99999999999TB", None),
         ] {
             assert_eq!(parse_bytes(text), bytes, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_engine_and_rung_has_its_word() {
+        for (engine, word) in Engine::ALL.into_iter().zip(Engine::WORDS) {
+            assert_eq!((engine.word(), Engine::of(word)), (*word, Some(engine)));
+        }
+        for (rung, word) in Rung::ALL.into_iter().zip(Rung::WORDS) {
+            assert_eq!((rung.word(), Rung::of(word)), (*word, Some(rung)));
         }
     }
 

@@ -35,7 +35,7 @@ impl Estimate {
             }
             Schedule::Cron(_) => None,
         };
-        let (_, most) = spec.depth.requests(0);
+        let most = spec.requests(0);
         let bytes = runs.map(|runs| runs * METADATA).filter(|_| spec.depth != Depth::Full);
         Self { probe: spec.name.clone(), runs, requests: runs.map(|runs| runs * most), bytes }
     }
@@ -142,6 +142,9 @@ mod tests {
             name: "web".into(),
             image: ImageRef::parse("h.example/app:1").unwrap(),
             depth,
+            engine: None,
+            socket: None,
+            push: None,
             platform: None,
             schedule: Schedule::Every(Duration::from_secs(minutes * 60)),
             timeout: Duration::from_secs(30),

@@ -76,6 +76,8 @@ pub enum Stage {
     Verify,
     /// What a push asks for beyond a pull.
     Push,
+    /// The engine.
+    Engine,
 }
 
 impl Stage {
@@ -94,11 +96,18 @@ impl Stage {
             Self::Storage => "storage",
             Self::Verify => "verify",
             Self::Push => "push",
+            Self::Engine => "engine",
         }
     }
 }
 
 impl Diagnosis {
+    /// An engine's verdict.
+    pub fn of_engine(verdict: Verdict) -> Self {
+        let stage = (verdict != Verdict::Ok).then_some(Stage::Engine);
+        Self { verdict, stage, ..Self::fine() }
+    }
+
     pub(super) fn fine() -> Self {
         Self {
             verdict: Verdict::Ok,

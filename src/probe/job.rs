@@ -14,12 +14,14 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    Depth,
     attempt::{Caller, Credential, attempt},
     baseline::{Baseline, Slow},
     budget::{Budget, Left},
     capsule::Capsule,
     diagnosis::{Diagnosis, diagnose},
     pull::{Allowance, Plan},
+    push::{PushPlan, Rung, rehearse, verdict::judge},
     turn::{self, State},
 };
 use crate::{
@@ -46,6 +48,32 @@ const QUEUE: Duration = Duration::from_secs(3600);
 /// How long the first token is waited for after a start.
 const FIRST_TOKEN: Duration = Duration::from_secs(30);
 
+/// What was tried.
+#[derive(Clone, Debug)]
+pub struct Tried {
+    /// What our own client saw.
+    pub capsule: Capsule,
+    /// What it means, where more was done than our own client's pull.
+    pub beyond: Option<Beyond>,
+}
+
+/// What an engine's trial or a rehearsed push means, which is not in the capsule alone.
+#[derive(Clone, Debug)]
+pub struct Beyond {
+    /// The diagnosis.
+    pub diagnosis: Diagnosis,
+    /// How far down it came.
+    pub reached: Option<Depth>,
+    /// All of it, for whoever looks at it elsewhere.
+    pub trace: serde_json::Value,
+}
+
+impl From<Capsule> for Tried {
+    fn from(capsule: Capsule) -> Self {
+        Self { capsule, beyond: None }
+    }
+}
+
 /// Makes the pull; a trait, so that time can be simulated.
 pub trait Puller: Send + Sync {
     /// One pull. `started` is now.
@@ -53,7 +81,25 @@ pub trait Puller: Send + Sync {
         &'a self,
         plan: &'a Plan,
         started: Timestamp,
-    ) -> Pin<Box<dyn Future<Output = Capsule> + Send + 'a>>;
+    ) -> Pin<Box<dyn Future<Output = Tried> + Send + 'a>>;
+}
+
+/// Who pulls, once that is known; not waited for for ever.
+pub async fn caller_of(callers: &dyn Callers, host: &str) -> Caller {
+    let known = async {
+        loop {
+            match callers.caller() {
+                Some(caller) => return caller,
+                None => tokio::time::sleep(Duration::from_millis(500)).await,
+            }
+        }
+    };
+    let late = || Caller {
+        registry: None,
+        principal: None,
+        credential: Credential::Lacking(Problem::new(Reason::OutputNoToken, host)),
+    };
+    tokio::time::timeout(FIRST_TOKEN, known).await.unwrap_or_else(|_| late())
 }
 
 /// Who pulls, asked before each pull: tokens are replaced.
@@ -75,26 +121,47 @@ impl Puller for ClientPuller {
         &'a self,
         plan: &'a Plan,
         started: Timestamp,
-    ) -> Pin<Box<dyn Future<Output = Capsule> + Send + 'a>> {
+    ) -> Pin<Box<dyn Future<Output = Tried> + Send + 'a>> {
         Box::pin(async move {
-            let known = async {
-                loop {
-                    match self.callers.caller() {
-                        Some(caller) => return caller,
-                        None => tokio::time::sleep(Duration::from_millis(500)).await,
-                    }
-                }
+            let caller = caller_of(&*self.callers, &plan.image.host).await;
+            let record = Arc::new(Record::default());
+            attempt(&self.client, &caller, plan, &record, started).await.into()
+        })
+    }
+}
+
+/// Rehearses pushes.
+pub struct PushPuller {
+    /// The client.
+    pub client: Arc<Client>,
+    /// Who pushes.
+    pub callers: Arc<dyn Callers>,
+    /// How far.
+    pub rung: Rung,
+}
+
+impl Puller for PushPuller {
+    fn pull<'a>(
+        &'a self,
+        plan: &'a Plan,
+        started: Timestamp,
+    ) -> Pin<Box<dyn Future<Output = Tried> + Send + 'a>> {
+        Box::pin(async move {
+            let caller = caller_of(&*self.callers, &plan.image.host).await;
+            let plan = PushPlan {
+                image: plan.image.clone(),
+                rung: self.rung,
+                platform: plan.platform.clone(),
+                timeout: plan.timeout,
             };
-            let late = || Caller {
-                registry: None,
-                principal: None,
-                credential: Credential::Lacking(Problem::new(
-                    Reason::OutputNoToken,
-                    plan.image.host.clone(),
-                )),
+            let record = Arc::new(Record::default());
+            let rehearsal = rehearse(&self.client, &caller, &plan, &record, started).await;
+            let beyond = Beyond {
+                diagnosis: judge(&rehearsal).diagnosis,
+                reached: None,
+                trace: serde_json::to_value(&rehearsal).unwrap_or_default(),
             };
-            let caller = tokio::time::timeout(FIRST_TOKEN, known).await.unwrap_or_else(|_| late());
-            attempt(&self.client, &caller, plan, &Arc::new(Record::default()), started).await
+            Tried { capsule: rehearsal.seen, beyond: Some(beyond) }
         })
     }
 }
@@ -104,6 +171,10 @@ impl Puller for ClientPuller {
 pub struct Ran<'a> {
     /// What was seen; `None` when the budget was spent and nothing was asked.
     pub capsule: Option<&'a Capsule>,
+    /// How far down it came.
+    pub reached: Option<Depth>,
+    /// All that was seen, where that is more than the capsule.
+    pub trace: Option<&'a serde_json::Value>,
     /// What it means.
     pub diagnosis: &'a Diagnosis,
     /// When it began.
@@ -186,7 +257,7 @@ impl ProbeJob {
         }
         let stopped = self.tools.stop.clone();
         let places = Arc::clone(&self.tools.places);
-        let (capsule, started) = tokio::select! {
+        let (tried, started) = tokio::select! {
             () = stopped.cancelled() => return Outcome::ok(Again::OnSignal),
             pulled = async {
                 // It is never closed.
@@ -195,9 +266,14 @@ impl ProbeJob {
                 (self.pull(started).await, started)
             } => pulled,
         };
-        let diagnosis = match &capsule {
-            Some(capsule) => diagnose(capsule),
-            None => Diagnosis::unknown(Problem::new(
+        let (capsule, beyond) = match tried {
+            Some(Tried { capsule, beyond }) => (Some(capsule), beyond),
+            None => (None, None),
+        };
+        let diagnosis = match (&capsule, &beyond) {
+            (_, Some(beyond)) => beyond.diagnosis.clone(),
+            (Some(capsule), None) => diagnose(capsule),
+            (None, None) => Diagnosis::unknown(Problem::new(
                 Reason::ProbeBudgetSpent,
                 format!("{}: no requests are left", self.spec.image),
             )),
@@ -210,6 +286,11 @@ impl ProbeJob {
             &self.spec,
             &Ran {
                 capsule: capsule.as_ref(),
+                reached: match &beyond {
+                    Some(beyond) => beyond.reached,
+                    None => capsule.as_ref().and_then(|capsule| capsule.reached),
+                },
+                trace: beyond.as_ref().map(|beyond| &beyond.trace),
                 diagnosis: &diagnosis,
                 started,
                 state: &self.state,
@@ -223,8 +304,8 @@ impl ProbeJob {
     }
 
     /// Pulls, if there are requests left.
-    async fn pull(&self, started: Timestamp) -> Option<Capsule> {
-        if self.budget().left(started).requests < self.spec.depth.requests(0).1 {
+    async fn pull(&self, started: Timestamp) -> Option<Tried> {
+        if self.budget().left(started).requests < self.spec.requests(0) {
             return None;
         }
         let reserved = Arc::new(Mutex::new(0_u64));
@@ -244,11 +325,12 @@ impl ProbeJob {
                 granted
             }),
         };
-        let capsule = self.tools.puller.pull(&plan, started).await;
+        let tried = self.tools.puller.pull(&plan, started).await;
+        let capsule = &tried.capsule;
         let reserved = *reserved.lock().unwrap_or_else(PoisonError::into_inner);
         let beyond = capsule.bytes.saturating_sub(reserved);
         self.budget().spend(self.tools.clock.now(), beyond, capsule.exchanges.len() as u64);
-        Some(capsule)
+        Some(tried)
     }
 
     fn budget(&self) -> std::sync::MutexGuard<'_, Budget> {

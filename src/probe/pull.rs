@@ -65,7 +65,8 @@ impl Allowance {
         Self(Some(Arc::new(ask)))
     }
 
-    fn allows(&self, bytes: u64) -> bool {
+    /// Whether so many bytes may come.
+    pub fn allows(&self, bytes: u64) -> bool {
         self.0.as_ref().is_none_or(|ask| ask(bytes))
     }
 }

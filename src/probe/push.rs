@@ -6,7 +6,6 @@
 
 mod image;
 pub mod report;
-mod rung;
 pub mod verdict;
 
 use std::{sync::Arc, time::Duration};
@@ -14,13 +13,13 @@ use std::{sync::Arc, time::Duration};
 use hyper::{Method, body::Bytes};
 use jiff::Timestamp;
 
-pub use self::rung::Rung;
 use self::verdict::Rehearsal;
 use super::{
     Depth,
     attempt::Caller,
     capsule::{self, Capsule, Stop},
 };
+pub use crate::model::probe::Rung;
 use crate::{
     model::{
         image::{ImageRef, Platform},

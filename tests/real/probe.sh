@@ -282,4 +282,33 @@ untouched() { diff <(stored) "$p/stored"; }
 check "probe: and the registry has no byte more" untouched
 check "probe: an image of our own is pushed, pulled and deleted" push image 0 aaaaaaa
 
+# --- on a schedule, by the daemon
+refresh main >/dev/null 2>&1
+cat "$p/main.toml" - >"$p/daemon.toml" <<TOML
+[metrics]
+listen = "127.0.0.1:9876"
+[[probe]]
+name = "by-docker"
+image = "$image"
+engine = "docker"
+socket = "$work/docker.sock"
+depth = "full"
+schedule = "10s"
+[[probe]]
+name = "push"
+image = "$image"
+push = "complete"
+schedule = "10s"
+TOML
+state >"$p/before"
+"$ECR_WARDEN_BIN" run --config "$p/daemon.toml" 2>>"$work/daemon.log" & daemon=$!
+probe_of() { # PROBE JQ VALUE
+  "$ECR_WARDEN_BIN" status --json --config "$p/daemon.toml" >"$p/told"; [ "$(jq -r ".probes[] | select(.name == \"$1\") | $2" "$p/told")" = "$3" ]; }
+check "probe: the daemon has docker pull on a schedule" wait_for 30 probe_of by-docker .verdict ok
+check "probe: and says how deep it came" probe_of by-docker .reached full
+check "probe: the daemon rehearses a push on a schedule" wait_for 30 probe_of push .verdict ok
+wait_for 20 same
+check "probe: and docker is as it was" same
+kill "$daemon"; wait "$daemon" 2>/dev/null
+
 kill $images $sandbox $refuser 2>/dev/null; wait $images $sandbox $refuser 2>/dev/null

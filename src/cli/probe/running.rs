@@ -72,7 +72,7 @@ pub(super) async fn census(
             callers.insert(image.host.clone(), caller(loaded, &image.host).await?);
         }
     }
-    let tries = ours.into_iter().map(async |(image, count)| {
+    let waiting = ours.into_iter().map(async |(image, count)| {
         let client = Arc::new(client(&loaded.settings, &image.host));
         let record = Arc::new(Record::default());
         let caller = callers.get(&image.host)?;
@@ -81,7 +81,7 @@ pub(super) async fn census(
         let capsule = attempt(&client, caller, &plan, &record, Timestamp::now()).await;
         Some((name, count, capsule))
     });
-    let tried: Vec<_> = stream::iter(tries).buffered(AT_ONCE).collect().await;
+    let tried: Vec<_> = stream::iter(waiting).buffered(AT_ONCE).collect().await;
     census.tried = tried.into_iter().flatten().collect();
     Ok(census)
 }

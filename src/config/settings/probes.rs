@@ -1,12 +1,12 @@
 //! `[[probe]]` and `[probing]`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use super::{Builder, Registry, Table, unknown};
 use crate::model::{
     identity::IdentitySpec,
     image::{ImageRef, Platform},
-    probe::{Depth, ProbeSpec, Probing, parse_bytes},
+    probe::{Depth, Engine, ProbeSpec, Probing, Rung, parse_bytes},
     schedule::Schedule,
 };
 
@@ -57,7 +57,11 @@ impl Builder<'_> {
                 self.mistake(table.place("identity"), message);
             }
             let depth = table.text("depth").and_then(|word| Depth::of(&word));
-            let depth = depth.unwrap_or(Depth::FirstByte);
+            let (engine, push) = self.instead(&table, depth);
+            let depth = depth.unwrap_or(match (engine, push) {
+                (None, None) => Depth::FirstByte,
+                _ => Depth::Manifest,
+            });
             let schedule = table.text("schedule").and_then(|text| Schedule::parse(&text).ok());
             let name = section.name.clone().unwrap_or_else(|| image.to_string());
             if built.iter().any(|other| other.name == name) {
@@ -70,6 +74,9 @@ impl Builder<'_> {
             built.push(ProbeSpec {
                 name,
                 depth,
+                engine,
+                socket: table.text("socket").map(PathBuf::from),
+                push,
                 platform: table.text("platform").and_then(|text| Platform::parse(&text)),
                 schedule: schedule.unwrap_or(Schedule::Every(Duration::from_secs(900))),
                 timeout: table.duration("timeout").unwrap_or(depth.patience()),
@@ -80,5 +87,38 @@ impl Builder<'_> {
             });
         }
         built
+    }
+
+    /// Who does it in place of our own client, or what is done in place of a pull.
+    fn instead(
+        &mut self,
+        table: &Table<'_>,
+        depth: Option<Depth>,
+    ) -> (Option<Engine>, Option<Rung>) {
+        let engine = table.text("engine").and_then(|word| Engine::of(&word));
+        let push = table.text("push").and_then(|word| Rung::of(&word));
+        if engine.is_none() && table.text("socket").is_some() {
+            let why = "probe.socket: it is an engine's, and no engine is named";
+            self.mistake(table.place("socket"), why);
+        }
+        let mistake = match (engine, push, depth) {
+            (Some(_), Some(_), _) => {
+                Some(("push", "engine and push exclude each other: make two probes"))
+            }
+            (None, Some(_), Some(_)) => {
+                Some(("depth", "depth is of pulls: push says how far a push goes"))
+            }
+            (Some(_), _, Some(Depth::FirstByte)) => {
+                Some(("depth", "an engine can't be asked for a byte: \"manifest\" or \"full\""))
+            }
+            (Some(Engine::Podman), _, None | Some(Depth::Manifest)) => {
+                Some(("engine", "podman can only be asked to pull: depth = \"full\""))
+            }
+            _ => None,
+        };
+        if let Some((key, why)) = mistake {
+            self.mistake(table.place(key), format!("probe.{key}: {why}"));
+        }
+        (engine, push)
     }
 }

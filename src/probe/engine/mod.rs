@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{space::Space, validate::Wanted};
 use super::{Depth, capsule::Capsule};
+pub use crate::model::probe::Engine;
 use crate::model::{
     image::{ImageRef, Platform},
     outcome::Problem,
@@ -37,46 +38,6 @@ use crate::model::{
 
 /// The longest words that are kept, in characters.
 const LONGEST: usize = 1000;
-
-/// An engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Engine {
-    /// dockerd.
-    Docker,
-    /// containerd.
-    Containerd,
-    /// podman's service.
-    Podman,
-}
-
-impl Engine {
-    /// Every engine.
-    pub const ALL: [Self; 3] = [Self::Docker, Self::Containerd, Self::Podman];
-
-    /// The word in the configuration and on the command line.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Docker => "docker",
-            Self::Containerd => "containerd",
-            Self::Podman => "podman",
-        }
-    }
-
-    /// The engine of a word.
-    pub fn of(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|engine| engine.word() == word)
-    }
-
-    /// Where it listens unless told otherwise.
-    pub const fn socket(self) -> &'static str {
-        match self {
-            Self::Docker => "/run/docker.sock",
-            Self::Containerd => "/run/containerd/containerd.sock",
-            Self::Podman => "/run/podman/podman.sock",
-        }
-    }
-}
 
 /// What to ask of which engine.
 #[derive(Clone, Debug)]

@@ -31,7 +31,7 @@ impl Puller for Fake {
         &'a self,
         plan: &'a Plan,
         started: Timestamp,
-    ) -> Pin<Box<dyn Future<Output = Capsule> + Send + 'a>> {
+    ) -> Pin<Box<dyn Future<Output = Tried> + Send + 'a>> {
         Box::pin(async move {
             {
                 let mut running = self.running.lock().unwrap();
@@ -57,7 +57,7 @@ impl Puller for Fake {
             let mut capsule = capsule(one);
             capsule.stop = if down { Stop::Exchange(0) } else { Stop::Complete };
             capsule.reached = Some(plan.depth);
-            capsule
+            capsule.into()
         })
     }
 }
@@ -139,6 +139,9 @@ impl Bench {
         ProbeSpec {
             name: format!("p{number}"),
             image: ImageRef::parse(&format!("h.example/app{number}:1")).unwrap(),
+            engine: None,
+            socket: None,
+            push: None,
             depth: Depth::Manifest,
             platform: None,
             schedule: Schedule::Every(Duration::from_secs(every)),
