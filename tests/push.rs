@@ -390,7 +390,7 @@ fn files(folder: &std::path::Path) -> Vec<String> {
 }
 
 #[tokio::test]
-#[ignore = "needs docker-registry; tests/real/run probe runs it"]
+#[ignore = "needs docker-registry in PATH"]
 async fn a_real_registry_is_left_as_it_was_by_every_rung_but_the_image() {
     const KIND: &str = "application/vnd.docker.distribution.manifest.v2+json";
     let folder = tempfile::tempdir().unwrap();

@@ -2,6 +2,7 @@
 
 mod configured;
 mod running;
+mod seen;
 
 use std::{
     fs::{File, OpenOptions},
@@ -14,6 +15,7 @@ use std::{
 
 use jiff::Timestamp;
 
+use self::seen::{How, Seen};
 use super::{client, load, runtime, token};
 use crate::{
     config::settings::Loaded,
@@ -26,12 +28,11 @@ use crate::{
     oci::trace::Record,
     probe::{
         Depth,
-        attempt::{Caller, Credential, attempt},
-        capsule::Capsule,
-        engine::{Engine, Trial, report::EngineReport},
+        attempt::{Caller, Credential},
+        engine::Engine,
         pull::{Allowance, Plan},
-        push::{PushPlan, Rung, rehearse, report::PushReport, verdict::Rehearsal},
-        report::{Report, amount},
+        push::Rung,
+        report::amount,
     },
 };
 
@@ -147,26 +148,12 @@ pub fn run(
     let runtime = runtime()?;
     let seen = runtime.block_on(async {
         let caller = caller(&loaded, &plan.image.host).await?;
-        let record = Arc::new(Record::default());
-        let started = Timestamp::now();
-        if let Some(rung) = args.push {
-            let Plan { image, platform, timeout, .. } = plan;
-            let plan = PushPlan { image, rung, platform, timeout };
-            let rehearsal = rehearse(&client, &caller, &plan, &record, started).await;
-            return Ok(Seen::Push(Box::new(rehearsal)));
-        }
-        if let Some(engine) = args.engine {
-            let host = EngineHost::of(&loaded.settings.daemon);
-            let (asked, ours) = ((engine, args.socket.as_deref()), (&client, &caller));
-            let trial = host.trial(asked, ours, &plan, &record, started).await;
-            return Ok(Seen::Engine(Box::new(trial)));
-        }
-        let pull = attempt(&client, &caller, &plan, &record, started);
-        Ok::<_, io::Error>(Seen::Pull(Box::new(if io::stderr().is_terminal() && !args.json {
-            watched(pull, &record, err).await?
-        } else {
-            pull.await
-        })))
+        let (record, started) = (Arc::new(Record::default()), Timestamp::now());
+        let how = How { push: args.push, engine: args.engine, socket: args.socket.as_deref() };
+        let ours = (&client, &caller);
+        let tried = Box::pin(how.tried(&loaded.settings, ours, &plan, &record, started));
+        let shown = io::stderr().is_terminal() && !args.json && how.is_pull();
+        if shown { watched(tried, &record, err).await } else { Ok(tried.await) }
     });
     runtime.shutdown_background();
     let seen = seen?;
@@ -230,15 +217,6 @@ fn what_runs(
     Ok(census.exit())
 }
 
-/// What was seen, as a trace has it.
-#[derive(serde::Serialize)]
-#[serde(untagged)]
-enum Seen {
-    Pull(Box<Capsule>),
-    Push(Box<Rehearsal>),
-    Engine(Box<Trial>),
-}
-
 /// Says what a capsule of elsewhere means; `-` is standard input.
 pub fn explain(
     file: &Path,
@@ -253,13 +231,7 @@ pub fn explain(
         File::open(file).and_then(|file| file.take(LARGEST_CAPSULE).read_to_string(&mut text))
     };
     let parsed = read.map_err(|error| error.to_string());
-    let parsed = parsed.and_then(|_| match (Rehearsal::parse(&text), Trial::parse(&text)) {
-        (Some(rehearsal), _) => Ok(Seen::Push(Box::new(rehearsal))),
-        (None, Some(trial)) => Ok(Seen::Engine(Box::new(trial))),
-        (None, None) => Capsule::parse(&text)
-            .map(|capsule| Seen::Pull(Box::new(capsule)))
-            .map_err(|error| error.to_string()),
-    });
+    let parsed = parsed.and_then(|_| Seen::parse(&text));
     match parsed {
         Ok(seen) => tell(&seen, as_json, out),
         Err(why) => {
@@ -271,25 +243,12 @@ pub fn explain(
 }
 
 fn tell(seen: &Seen, as_json: bool, out: &mut dyn Write) -> io::Result<u8> {
-    let (text, exit) = match seen {
-        Seen::Pull(capsule) => {
-            let report = Report::of(capsule);
-            let json = as_json.then(|| format!("{:#}\n", report.json()));
-            (json.unwrap_or_else(|| report.text()), report.exit())
-        }
-        Seen::Push(rehearsal) => {
-            let report = PushReport::of(rehearsal);
-            let json = as_json.then(|| format!("{:#}\n", report.json()));
-            (json.unwrap_or_else(|| report.text()), report.exit())
-        }
-        Seen::Engine(trial) => {
-            let report = EngineReport::of(trial);
-            let json = as_json.then(|| format!("{:#}\n", report.json()));
-            (json.unwrap_or_else(|| report.text()), report.exit())
-        }
-    };
-    out.write_all(text.as_bytes())?;
-    Ok(exit)
+    if as_json {
+        writeln!(out, "{:#}", seen.json())?;
+    } else {
+        write!(out, "{}", seen.text())?;
+    }
+    Ok(seen.exit())
 }
 
 /// A new file that only its owner reads. One that is there already, or a link, is left alone.
@@ -305,11 +264,11 @@ fn create(path: &Path) -> Result<File, String> {
 }
 
 /// The pull with a line on the terminal that tells how far it is, which goes away at its end.
-async fn watched(
-    pull: impl Future<Output = Capsule>,
+async fn watched<T>(
+    pull: impl Future<Output = T>,
     record: &Record,
     err: &mut dyn Write,
-) -> io::Result<Capsule> {
+) -> io::Result<T> {
     let mut pull = std::pin::pin!(pull);
     let mut tick = tokio::time::interval(Duration::from_millis(100));
     let mut shown = false;

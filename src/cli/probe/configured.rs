@@ -9,18 +9,14 @@ use std::{
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::seen::{How, Seen};
 use crate::{
     cli::{client, load, runtime},
     daemon,
     model::{outcome::Verdict, probe::ProbeSpec},
     observe::log,
     oci::trace::Record,
-    probe::{
-        attempt::attempt,
-        capsule::Capsule,
-        pull::{Allowance, Plan},
-        report::Report,
-    },
+    probe::pull::{Allowance, Plan},
 };
 
 /// 0: all can be pulled; 1: one can't; 2: there are none, or the configuration is not valid; 3: of
@@ -41,9 +37,9 @@ pub(super) fn run(
     }
     log::init(&loaded.settings.daemon.log_format, "error");
     let runtime = runtime()?;
-    let mut capsules: Vec<(&ProbeSpec, Capsule)> = Vec::new();
+    let mut tried: Vec<(&ProbeSpec, Seen)> = Vec::new();
     for spec in &loaded.settings.probes {
-        let capsule = runtime.block_on(async {
+        let seen = runtime.block_on(async {
             let caller = daemon::caller_of(&loaded, spec).await.map_err(io::Error::other)?;
             let client = Arc::new(client(&loaded.settings, &spec.image.host));
             let plan = Plan {
@@ -53,49 +49,47 @@ pub(super) fn run(
                 timeout: spec.timeout,
                 allowance: Allowance::default(),
             };
-            let record = Arc::new(Record::default());
-            Ok::<_, io::Error>(attempt(&client, &caller, &plan, &record, Timestamp::now()).await)
+            let (record, started) = (Arc::new(Record::default()), Timestamp::now());
+            let how = How { push: spec.push, engine: spec.engine, socket: spec.socket.as_deref() };
+            let ours = (&client, &caller);
+            Ok::<_, io::Error>(how.tried(&loaded.settings, ours, &plan, &record, started).await)
         })?;
         if !as_json {
-            let title = if capsules.is_empty() { "" } else { "\n" };
-            write!(out, "{title}{}: {}", spec.name, Report::of(&capsule).text())?;
+            let title = if tried.is_empty() { "" } else { "\n" };
+            write!(out, "{title}{}: {}", spec.name, seen.text())?;
             out.flush()?;
         }
-        capsules.push((spec, capsule));
+        tried.push((spec, seen));
     }
     runtime.shutdown_background();
-    let reports: Vec<(&str, Report<'_>)> =
-        capsules.iter().map(|(spec, capsule)| (spec.name.as_str(), Report::of(capsule))).collect();
-    let worst = |exit: u8| reports.iter().find(|(_, report)| report.exit() == exit);
-    let worst = worst(1).or_else(|| worst(3));
+    let worst = |exit: u8| tried.iter().find(|(_, seen)| seen.exit() == exit);
+    let worst = worst(1).or_else(|| worst(3)).map(|(_, seen)| seen);
     if as_json {
-        let verdict = worst.map_or("ok", |(_, report)| report.diagnosis().verdict.word());
-        let reason = worst.and_then(|(_, report)| report.diagnosis().verdict.problem().cloned());
-        let probes: Vec<_> = reports
+        let verdict = worst.map_or(Verdict::Ok, Seen::verdict);
+        let probes: Vec<_> = tried
             .iter()
-            .map(|(name, report)| {
-                let mut one = report.json();
-                one["probe"] = json!(name);
+            .map(|(spec, seen)| {
+                let mut one = seen.json();
+                one["probe"] = json!(spec.name);
                 one
             })
             .collect();
-        let mut whole = json!({ "version": 1, "verdict": verdict });
-        if let Some(reason) = reason {
+        let mut whole = json!({ "version": 1, "verdict": verdict.word() });
+        if let Some(reason) = verdict.problem() {
             whole["reason"] = json!(reason);
         }
         whole["probes"] = json!(probes);
         writeln!(out, "{whole:#}")?;
-    } else if reports.len() > 1 {
-        let count = |exit: u8| reports.iter().filter(|(_, report)| report.exit() == exit).count();
+    } else if tried.len() > 1 {
+        let count = |exit: u8| tried.iter().filter(|(_, seen)| seen.exit() == exit).count();
         writeln!(
             out,
-            "\n{} of {} can be pulled, {} can't, {} could not be told",
+            "\n{} of {} fine, {} not, {} could not be told",
             count(0),
-            reports.len(),
+            tried.len(),
             count(1),
             count(3)
         )?;
     }
-    debug_assert!(worst.is_none_or(|(_, report)| report.diagnosis().verdict != Verdict::Ok));
-    Ok(worst.map_or(0, |(_, report)| report.exit()))
+    Ok(worst.map_or(0, Seen::exit))
 }

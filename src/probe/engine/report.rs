@@ -13,7 +13,7 @@ use crate::{
     probe::{Depth, report::plain},
 };
 
-/// What is said of a trial, and the exit code of whoever says it.
+/// What is said of a trial.
 #[derive(Clone, Debug)]
 pub struct EngineReport<'a> {
     trial: &'a Trial,
@@ -29,15 +29,6 @@ impl<'a> EngineReport<'a> {
     /// What it means.
     pub fn judged(&self) -> &Judged {
         &self.judged
-    }
-
-    /// 0: the engine gets the image as deep as asked; 1: it does not; 3: it could not be told.
-    pub fn exit(&self) -> u8 {
-        match self.judged.verdict {
-            Verdict::Ok => 0,
-            Verdict::Bad(_) => 1,
-            Verdict::Unknown(_) => 3,
-        }
     }
 
     /// As JSON, version 1.

@@ -10,7 +10,7 @@ use crate::{
     probe::report::{Report, plain},
 };
 
-/// What is said of a rehearsal, and the exit code of whoever says it.
+/// What is said of a rehearsal.
 #[derive(Clone, Debug)]
 pub struct PushReport<'a> {
     rehearsal: &'a Rehearsal,
@@ -23,9 +23,9 @@ impl<'a> PushReport<'a> {
         Self { rehearsal, judged: judge(rehearsal) }
     }
 
-    /// 0: as far as asked it can be pushed; 1: it can't; 3: it could not be told.
-    pub fn exit(&self) -> u8 {
-        self.report().exit()
+    /// Whether it can be pushed to, as far as asked.
+    pub fn verdict(&self) -> &Verdict {
+        &self.judged.diagnosis.verdict
     }
 
     fn report(&self) -> Report<'a> {
