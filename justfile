@@ -20,6 +20,7 @@ figures:
     cargo build --release --no-default-features
     benches/figures.py
     cargo bench --bench publish
+    cargo bench --bench policy
 
 # docs and golden files that come out of the code
 update-golden:

@@ -1,14 +1,10 @@
 //! One repository with 10 KB of policy: parsed, normalised, compared with its baseline and asked
 //! for a pull; and 10,000 of them on one core. `cargo bench --bench policy`; with a path as argument
-//! it writes its inputs there, for measuring other tools by the same ones (`benches/policy_peers`).
+//! it writes its inputs there, for measuring other tools by the same ones (`benches/policy_peers/`).
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
-use std::{
-    fs,
-    hint::black_box,
-    time::{Duration, Instant},
-};
+use std::{fs, hint::black_box, time::Duration};
 
 use ecr_warden::policy::{
     Access, Caller, Comparison, Document, Facts, Kind, Policies, Policy, Relation, Request, diff,
@@ -72,9 +68,17 @@ fn processor_time() -> f64 {
     Duration::try_from(time).unwrap().as_secs_f64()
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times[times.len() / 2]
+/// Whether the host may pull by this policy.
+fn pulls(live: Document, identity: &Policy) -> bool {
+    let policies = Policies {
+        known: vec![identity.clone(), Policy { name: "live".to_owned(), document: live }],
+        ..Policies::default()
+    };
+    let caller = Caller::parse("arn:aws:iam::210987654321:role/ecsInstanceRole").unwrap();
+    ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"].iter().all(|action| {
+        let request = Request::new(caller.clone(), action, REPOSITORY, Facts::default());
+        evaluate(&request, &policies).access == Access::Allowed
+    })
 }
 
 /// All of it, for one repository: the relation, and whether the host may pull.
@@ -83,16 +87,14 @@ fn whole(baseline: &Document, live: &str, identity: &Policy) -> (Relation, bool)
     let Comparison::Decided(drift) = diff(baseline, &live, Some(REPOSITORY)) else {
         unreachable!()
     };
-    let policies = Policies {
-        known: vec![identity.clone(), Policy { name: "live".to_owned(), document: live }],
-        ..Policies::default()
-    };
-    let caller = Caller::parse("arn:aws:iam::210987654321:role/ecsInstanceRole").unwrap();
-    let pulls = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"].iter().all(|action| {
-        let request = Request::new(caller.clone(), action, REPOSITORY, Facts::default());
-        evaluate(&request, &policies).access == Access::Allowed
-    });
-    (drift.relation, pulls)
+    (drift.relation, pulls(live, identity))
+}
+
+/// The processor time of one round, in microseconds.
+fn each(rounds: u32, mut round: impl FnMut()) -> f64 {
+    let began = processor_time();
+    (0..rounds).for_each(|_| round());
+    (processor_time() - began) / f64::from(rounds) * 1e6
 }
 
 fn main() {
@@ -121,20 +123,23 @@ fn main() {
         ("the article's size, rewritten", &article, &small(true), Relation::Equivalent),
     ];
     for (name, baseline, live, expected) in rows {
-        let mut times = Vec::new();
-        for _ in 0..400 {
-            let began = Instant::now();
-            let (relation, pulls) = black_box(whole(baseline, black_box(live), &identity));
-            times.push(began.elapsed());
-            assert!(relation == expected && pulls);
-        }
+        let time = each(1000, || {
+            assert!(black_box(whole(baseline, black_box(live), &identity)) == (expected, true));
+        });
         println!(
-            "{name}: {} bytes, {} statements, {:.1} us for parse, normal form, difference and two questions",
+            "{name}: {} bytes, {} statements: {time:.0} us to read, compare and ask twice",
             live.len(),
             baseline.statements.len(),
-            median(times).as_secs_f64() * 1e6
         );
     }
+    let read = each(1000, || drop(black_box(parse(black_box(&same), Kind::Repository).unwrap())));
+    let asked = each(1000, || {
+        let live = parse(black_box(&same), Kind::Repository).unwrap();
+        assert!(black_box(pulls(live, &identity)));
+    });
+    println!(
+        "  of which {read:.0} us to read; {asked:.0} us to read and ask twice without comparing"
+    );
     let began = processor_time();
     let mut drifted = 0;
     for n in 0..10_000 {
@@ -146,12 +151,4 @@ fn main() {
         "10,000 repositories of 10 KB, one in a hundred drifted: {:.2} s of processor time",
         processor_time() - began
     );
-    let parse_only: Vec<Duration> = (0..400)
-        .map(|_| {
-            let began = Instant::now();
-            black_box(parse(black_box(&same), Kind::Repository).unwrap());
-            began.elapsed()
-        })
-        .collect();
-    println!("  of which parsing: {:.1} us a policy", median(parse_only).as_secs_f64() * 1e6);
 }

@@ -1,6 +1,7 @@
 //! A policy document as AWS means it: one shape for every way of writing it.
 
 mod conditions;
+mod names;
 mod parse;
 mod principals;
 #[cfg(test)]

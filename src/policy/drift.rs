@@ -4,6 +4,7 @@ mod cosmetic;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,10 @@
 //! What is wrong with a policy that AWS may well have stored: what it grants to too many, to
 //! nobody, or not in the way that it seems.
 
-mod checks;
+mod actions;
+mod conditions;
+mod principals;
+mod resources;
 #[cfg(test)]
 mod tests;
 
@@ -68,12 +71,12 @@ impl Default for Place<'_> {
 pub fn lint(document: &Document, place: &Place<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for statement in &document.statements {
-        checks::principals(document, statement, place, &mut found);
-        checks::actions(document, statement, place, &mut found);
-        checks::resources(document, statement, place, &mut found);
-        checks::conditions(document, statement, &mut found);
+        principals::check(document, statement, place, &mut found);
+        actions::check(document, statement, place, &mut found);
+        resources::check(document, statement, place, &mut found);
+        conditions::check(document, statement, &mut found);
     }
-    checks::whole(document, &mut found);
+    conditions::whole(document, &mut found);
     found.sort_by_key(|one| (std::cmp::Reverse(one.severity), one.statement));
     found
 }

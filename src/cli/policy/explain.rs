@@ -1,23 +1,19 @@
 //! `ecr-warden policy explain`: is a request allowed, and which statement of which layer decides?
 
+mod told;
+
 use std::{
     collections::BTreeSet,
-    fmt::Write as _,
     io::{self, Write},
     path::PathBuf,
 };
 
-use jiff::Timestamp;
-use serde_json::{Value, json};
-
 use super::file;
-use crate::{
-    model::{outcome::Problem, reason::Reason},
-    policy::{
-        Access, Caller, Deciding, Decision, Facts, Kind, Policies, Policy, RegistryScope, Request,
-        Says, evaluate, find_action,
-    },
+use crate::policy::{
+    Access, Caller, Decision, Facts, Kind, Policies, Policy, RegistryScope, Request, evaluate,
+    find_action,
 };
+use jiff::Timestamp;
 
 /// REGISTRY_POLICY_SCOPE of the registry.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -117,9 +113,9 @@ pub(super) fn run(args: &ExplainArgs, out: &mut dyn Write, err: &mut dyn Write) 
         decision.note = missing(&policies, &decision);
     }
     if args.json {
-        writeln!(out, "{:#}", as_json(&request, &decision))?;
+        writeln!(out, "{:#}", told::as_json(&request, &decision))?;
     } else {
-        write!(out, "{}", table(&request, &decision))?;
+        write!(out, "{}", told::table(&request, &decision))?;
     }
     Ok(match decision.access {
         Access::Allowed => 0,
@@ -232,126 +228,5 @@ fn missing(policies: &Policies, decision: &Decision) -> Option<String> {
             "no policy of the repository or registry was given, which counts as none: give it with --repository-policy or --registry-policy, or say --unknown repository".to_owned(),
         ),
         _ => None,
-    }
-}
-
-/// Why it is not allowed.
-fn problem(decision: &Decision) -> Option<Problem> {
-    let layer = decision.layer.map(Kind::noun).unwrap_or_default();
-    match decision.access {
-        Access::Allowed => None,
-        Access::Denied => {
-            let by = decision.statement.as_ref().map(ToString::to_string).unwrap_or_default();
-            Some(Problem::new(Reason::PolicyDeniesAccess, format!("{layer}, {by}")))
-        }
-        Access::NotGranted => Some(Problem::new(Reason::PolicyGrantsNothing, layer)),
-        Access::Undecided => {
-            Some(Problem::new(Reason::PolicyAccessUndecided, decision.unless.join("; ")))
-        }
-    }
-}
-
-fn deciding(by: &Deciding) -> Value {
-    json!({ "file": by.policy, "line": by.line, "statement": by.index, "sid": by.sid })
-}
-
-fn says(says: &Says) -> (&'static str, Option<Value>) {
-    match says {
-        Says::Absent => ("absent", None),
-        Says::Allows(by) => ("allows", Some(deciding(by))),
-        Says::Denies(by) => ("denies", Some(deciding(by))),
-        Says::Nothing => ("does not allow", None),
-        Says::NotAsked => ("not asked", None),
-        Says::Depends(on) => ("depends", Some(json!(on))),
-    }
-}
-
-fn as_json(request: &Request, decision: &Decision) -> Value {
-    let layers: Vec<Value> = decision
-        .layers
-        .iter()
-        .map(|(kind, one)| {
-            let (word, detail) = says(one);
-            let mut layer = json!({ "layer": kind.word(), "says": word });
-            if let Some(detail) = detail {
-                layer[if word == "depends" { "on" } else { "by" }] = detail;
-            }
-            layer
-        })
-        .collect();
-    let mut whole = json!({
-        "version": 1,
-        "principal": request.caller.arn,
-        "action": request.action,
-        "repository": request.resource,
-        "verdict": decision.access.word(),
-        "layer": decision.layer.map(Kind::word),
-        "statement": decision.statement.as_ref().map(deciding),
-        "unless": decision.unless,
-        "closest": decision.closest,
-        "paste": decision.paste.as_ref().map(|paste| {
-            json!({ "kind": paste.kind.word(), "into": paste.into, "statement": paste.statement })
-        }),
-        "note": decision.note,
-        "layers": layers,
-    });
-    if let Some(problem) = problem(decision) {
-        whole["reason"] = json!(problem);
-    }
-    whole
-}
-
-fn table(request: &Request, decision: &Decision) -> String {
-    let mut text = String::new();
-    let who = match (&request.caller.arn, &request.caller.other) {
-        (Some(arn), _) => arn.clone(),
-        (None, Some(who)) => who.to_string(),
-        (None, None) => "an anonymous caller".to_owned(),
-    };
-    let head = match (decision.access, decision.layer) {
-        (Access::Allowed, _) => "allowed".to_owned(),
-        (Access::Denied, Some(kind)) => format!("explicitly denied by {}", kind.noun()),
-        (Access::NotGranted, Some(Kind::Repository)) => {
-            "implicitly denied: neither repository nor registry policy allows it".to_owned()
-        }
-        (Access::NotGranted, Some(kind)) => {
-            format!("implicitly denied: {} does not allow it", kind.noun())
-        }
-        (Access::Undecided, _) => {
-            "allowed, unless something is against it that is not known".to_owned()
-        }
-        (access, None) => access.word().to_owned(),
-    };
-    let code = problem(decision).map(|one| format!(" [{}]", one.reason.code())).unwrap_or_default();
-    let _ = writeln!(text, "{head}{code}");
-    let _ = writeln!(text, "  {who}\n  {} on {}", request.action, request.resource);
-    let _ = writeln!(text, "\n{:<12}{:<16}BY", "LAYER", "SAYS");
-    for (kind, one) in &decision.layers {
-        let (word, _) = says(one);
-        let by = match one {
-            Says::Allows(by) | Says::Denies(by) => by.to_string(),
-            _ => String::new(),
-        };
-        let line = format!("{:<12}{word:<16}{by}", kind.word());
-        let _ = writeln!(text, "{}", line.trim_end());
-    }
-    section(&mut text, "ALLOWED UNLESS", &decision.unless);
-    section(&mut text, "CLOSEST", &decision.closest);
-    if let Some(note) = &decision.note {
-        let _ = writeln!(text, "\n{note}");
-    }
-    if let Some(paste) = &decision.paste {
-        let _ = writeln!(text, "\nTO ALLOW IT, ADD THIS STATEMENT TO {}", paste.into);
-        let _ = writeln!(text, "{:#}", paste.statement);
-    }
-    text
-}
-
-fn section(text: &mut String, head: &str, lines: &[String]) {
-    if !lines.is_empty() {
-        let _ = writeln!(text, "\n{head}");
-        for line in lines {
-            let _ = writeln!(text, "  {line}");
-        }
     }
 }

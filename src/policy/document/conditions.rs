@@ -9,7 +9,8 @@ use super::{
         json::{Value, What},
         pattern::Pattern,
     },
-    parse::{Reading, Seen, nearest},
+    names::{Seen, nearest},
+    parse::Reading,
 };
 
 /// What kind of values an operator compares, and how.

@@ -103,7 +103,7 @@ pub(super) fn paste(request: &Request, kind: Kind) -> Option<Paste> {
 /// The caller as a Principal.
 fn named(request: &Request) -> Option<Value> {
     match &request.caller.other {
-        Some(super::Who::Service(name)) => Some(json!({ "Service": name })),
+        Some(super::super::principal::Who::Service(name)) => Some(json!({ "Service": name })),
         Some(_) => None,
         None => Some(json!({ "AWS": principal(request)? })),
     }
