@@ -43,6 +43,7 @@ pub(super) async fn look(plan: &EnginePlan, offered: &Offered, seen: &mut Seen) 
             return;
         }
     }
+    seen.blind = ctr.is_blind();
     seen.proxy = ctr.proxy().as_deref().and_then(without_credential);
     let folder = match hosts_folder::of(plan, offered) {
         Ok(folder) => folder,

@@ -40,7 +40,8 @@ const FOLDERS: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/
 /// `ctr` for one containerd.
 pub(super) struct Ctr {
     socket: PathBuf,
-    environment: Vec<(String, OsString)>,
+    /// Containerd's, as far as it counts; none where its process can't be looked into.
+    environment: Option<Vec<(String, OsString)>>,
 }
 
 /// What it said.
@@ -63,17 +64,21 @@ impl Ctr {
             Problem::new(Reason::EngineUnreachable, format!("{}: {error}", socket.display()))
         })?;
         let listener = stream.peer_cred().ok().and_then(|who| who.pid());
-        // Without it (another process namespace) the way is the system's.
         let environment = listener
             .and_then(|pid| std::fs::read(format!("/proc/{pid}/environ")).ok())
-            .map(|text| variables(&text))
-            .unwrap_or_default();
+            .map(|text| variables(&text));
         Ok(Self { socket: socket.to_owned(), environment })
+    }
+
+    /// Whether containerd's process could not be looked into: ctr then goes without its proxy.
+    pub(super) const fn is_blind(&self) -> bool {
+        self.environment.is_none()
     }
 
     /// The proxy that containerd is told to go through.
     pub(super) fn proxy(&self) -> Option<String> {
-        let named = |name: &str| self.environment.iter().find(|(key, _)| key == name);
+        let all = self.environment.as_ref()?;
+        let named = |name: &str| all.iter().find(|(key, _)| key == name);
         let (_, value) = named("HTTPS_PROXY").or_else(|| named("https_proxy"))?;
         Some(value.to_string_lossy().into_owned())
     }
@@ -87,7 +92,7 @@ impl Ctr {
     ) -> Result<Said, Words> {
         let failed = |what: String| Words::from(Problem::new(Reason::EngineUnreachable, what));
         let mut command = Command::new("ctr");
-        command.env_clear().env("PATH", FOLDERS).envs(self.environment.clone());
+        command.env_clear().env("PATH", FOLDERS).envs(self.environment.clone().unwrap_or_default());
         command.arg("--address").arg(&self.socket);
         if let Some(namespace) = namespace {
             command.args(["--namespace", namespace]);

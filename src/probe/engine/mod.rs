@@ -91,6 +91,10 @@ pub struct Seen {
     /// The proxy that the engine says it goes through; containerd does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,
+    /// The engine's process could not be looked into, so that it was asked without its proxy and
+    /// authorities: a failure on the way is then none of the engine's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub blind: bool,
     /// Where the credential came from.
     pub credential: String,
     /// Why there was no credential: the code of a reason and what was seen.

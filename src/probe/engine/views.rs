@@ -78,7 +78,8 @@ fn whole(
     // A pull that went well says more than a look at the manifest that did not.
     let views = if pull == Some(&Verdict::Ok) { [None, None] } else { [manifest, pull] };
     if let Some(bad) = views.into_iter().flatten().find(|verdict| **verdict != Verdict::Ok) {
-        return bad.clone();
+        let problem = bad.problem().filter(|problem| engine.blind && on_the_way(problem.reason));
+        return problem.map_or_else(|| bad.clone(), |problem| Verdict::Unknown(problem.clone()));
     }
     if !engine.differs.is_empty() {
         let detail = format!("{image}: {}", engine.differs.join("; "));
@@ -157,6 +158,20 @@ fn locate(
     }
 }
 
+/// Whether a proxy or other authorities could make the difference.
+fn on_the_way(reason: Reason) -> bool {
+    [
+        Reason::NameNotFound,
+        Reason::ResolverFailing,
+        Reason::ConnectionRefused,
+        Reason::ConnectionTimeout,
+        Reason::ConnectionBroken,
+        Reason::TlsUntrusted,
+        Reason::TlsHandshakeFailed,
+    ]
+    .contains(&reason)
+}
+
 /// Whether two reasons are one fault, of which one side knows more than the other.
 fn alike(ours: Reason, theirs: Reason) -> bool {
     let token = [
@@ -183,11 +198,12 @@ fn side(trial: &Trial, reason: Reason) -> String {
     let ours = trial.seen.exchanges.iter().find_map(|exchange| exchange.proxy.as_deref());
     let proxies = format!(
         "it goes {}, ecr-warden {}",
-        trial
-            .engine
-            .proxy
-            .as_ref()
-            .map_or("by no proxy that it tells of".to_owned(), |proxy| format!("by {proxy}")),
+        match &trial.engine.proxy {
+            Some(proxy) => format!("by {proxy}"),
+            None if trial.engine.blind =>
+                "by what its unit says, which can't be read from here".to_owned(),
+            None => "by no proxy that it tells of".to_owned(),
+        },
         ours.map_or("by none".to_owned(), |proxy| format!("by {proxy}")),
     );
     match reason {

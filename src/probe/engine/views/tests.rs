@@ -159,6 +159,17 @@ fn what_was_not_proven_is_not_called_fine() {
 }
 
 #[test]
+fn a_failure_on_the_way_is_not_the_engines_where_its_proxy_is_not_known() {
+    let containerd =
+        |words| Seen { engine: "containerd".into(), blind: true, ..seen(Err(words), None) };
+    let (verdict, code, located) = told(containerd(UNTRUSTED), own(None));
+    assert_eq!((verdict, code), ("unknown", "tls_untrusted"));
+    assert!(located.contains("can't be read from here"), "{located}");
+    // What the registry itself says holds on any way.
+    assert_eq!(told(containerd("manifest unknown"), own(None)).0, "bad");
+}
+
+#[test]
 fn another_image_a_wrong_one_and_one_that_stays_are_not_fine() {
     assert_eq!(told(seen(Ok('b'), None), own(None)).1, "engine_views_differ");
     let done = || Some(Pull::Done { fetched: 1, shared: 0 });
