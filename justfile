@@ -21,6 +21,7 @@ figures:
     benches/figures.py
     cargo bench --bench publish
     cargo bench --bench policy
+    benches/audit.py
 
 # docs and golden files that come out of the code
 update-golden:

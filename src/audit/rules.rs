@@ -57,6 +57,8 @@ pub struct Rules {
     ground: Ground,
     /// First times, by kind and name.
     firsts: Recent<u64, ()>,
+    /// First denials: apart, so that nobody can make the others forgotten by being denied.
+    denials: Recent<u64, ()>,
     /// The digest of each tag, and who pushed it.
     tags: Recent<u64, (String, String)>,
     /// KMS keys that ECR was given grants on.
@@ -69,6 +71,7 @@ impl Rules {
         Self {
             ground,
             firsts: Recent::new(FIRSTS),
+            denials: Recent::new(FIRSTS),
             tags: Recent::new(TAGS),
             keys: Recent::new(1000),
         }
@@ -143,7 +146,7 @@ impl Rules {
         let Answer::Denied(denial) = record.answer else { return };
         let layer = format!("{:?}", denial.layer);
         let key = mark(&["denied", &record.actor.name, &record.name, record.subject(), &layer]);
-        let first = self.firsts.put(key, ()).is_none();
+        let first = self.denials.put(key, ()).is_none();
         let how = if denial.explicit { "forbidden by" } else { "not allowed by" };
         findings.push(Finding {
             rule: Rule::Denied,

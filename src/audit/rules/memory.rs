@@ -9,6 +9,9 @@ use super::Rules;
 pub struct Memory {
     /// Marks of first times.
     firsts: Vec<u64>,
+    /// Marks of first denials.
+    #[serde(default)]
+    denials: Vec<u64>,
     /// Marks of tags with their digest and who pushed it.
     tags: Vec<(u64, String, String)>,
     /// Keys that ECR was given grants on.
@@ -21,6 +24,9 @@ impl Rules {
     pub fn remembering(mut self, memory: Memory) -> Self {
         for first in memory.firsts {
             self.firsts.put(first, ());
+        }
+        for denial in memory.denials {
+            self.denials.put(denial, ());
         }
         for key in memory.keys {
             self.keys.put(key, ());
@@ -36,6 +42,7 @@ impl Rules {
         let tags = self.tags.iter().map(|(tag, (digest, who))| (*tag, digest.clone(), who.clone()));
         Memory {
             firsts: self.firsts.iter().map(|(first, ())| *first).collect(),
+            denials: self.denials.iter().map(|(denial, ())| *denial).collect(),
             tags: tags.collect(),
             keys: self.keys.iter().map(|(key, ())| key.clone()).collect(),
         }

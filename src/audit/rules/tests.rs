@@ -206,6 +206,29 @@ fn our_own_probes_count_for_nothing_but_their_failures_do() {
 }
 
 #[test]
+fn what_is_remembered_comes_over_a_restart() {
+    let ground =
+        Ground { learned: Some("2026-01-01T00:00:00Z".parse().unwrap()), ..Ground::default() };
+    let mut before = Rules::new(ground.clone());
+    let mut denied = event("BatchGetImage", HOST, "host", "i-0abc1234");
+    denied["errorCode"] = json!("AccessDenied");
+    let mut push = event("PutImage", OWNER, "ci", "b");
+    push["requestParameters"]["imageTag"] = json!("1");
+    push["responseElements"] = json!({ "image": { "imageId": { "imageDigest": "sha256:a" } } });
+    assert_eq!(told(&mut before, &denied).len(), 4);
+    told(&mut before, &push);
+    let kept = serde_json::to_string(&before.memory()).unwrap();
+    let mut after = Rules::new(ground).remembering(serde_json::from_str(&kept).unwrap());
+    assert_eq!(told(&mut after, &denied), [Rule::Denied]);
+    push["responseElements"]["image"]["imageId"]["imageDigest"] = json!("sha256:b");
+    assert_eq!(told(&mut after, &push), [Rule::TagOverwrite]);
+    assert_eq!(
+        after.memory(),
+        serde_json::from_str(&serde_json::to_string(&after.memory()).unwrap()).unwrap()
+    );
+}
+
+#[test]
 fn a_rule_that_is_switched_off_is_silent() {
     let ground = Ground { off: vec![Rule::Delete], ..Ground::default() };
     assert!(told(&mut Rules::new(ground), &event("BatchDeleteImage", OWNER, "a", "b")).is_empty());
