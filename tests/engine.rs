@@ -87,10 +87,14 @@ fn serve(world: World) -> (tempfile::TempDir, PathBuf, Arc<Mutex<Vec<String>>>) 
                 let head = String::from_utf8(head).unwrap();
                 let line =
                     head.lines().next().unwrap().strip_suffix(" HTTP/1.1").unwrap().to_owned();
-                let seen =
-                    |what: &str| notes.lock().unwrap().iter().any(|one| one.starts_with(what));
-                let there =
-                    (world.before || seen("POST")) && !(seen("DELETE") && world.delete == 200);
+                let there = {
+                    let notes = notes.lock().unwrap();
+                    let last = notes.iter().rev().find(|one| !one.starts_with("GET"));
+                    match last {
+                        None => world.before,
+                        Some(last) => last.starts_with("POST") || world.delete != 200,
+                    }
+                };
                 notes.lock().unwrap().push(line.clone());
                 let answer = |status: u16, body: &Value| {
                     let body = body.to_string();
@@ -136,9 +140,8 @@ fn serve(world: World) -> (tempfile::TempDir, PathBuf, Arc<Mutex<Vec<String>>>) 
     (folder, socket, asked)
 }
 
-async fn pull(world: World, timeout: Duration) -> (Seen, Vec<String>) {
-    let (_folder, socket, asked) = serve(world);
-    let plan = EnginePlan {
+fn plan(socket: PathBuf, timeout: Duration) -> EnginePlan {
+    EnginePlan {
         engine: Engine::Docker,
         socket,
         prefix: "/".into(),
@@ -156,13 +159,22 @@ async fn pull(world: World, timeout: Duration) -> (Seen, Vec<String>) {
         least_free: 1,
         hosts_folder: None,
         scratch: "/tmp".into(),
-    };
+        notes: None,
+    }
+}
+
+async fn pull(world: World, timeout: Duration) -> (Seen, Vec<String>) {
+    let (_folder, socket, asked) = serve(world);
+    let (seen, plan) = (asked, plan(socket, timeout));
+    let told = look(&plan, &offered()).await;
+    assert!(!serde_json::to_string(&told).unwrap().contains("never-told"));
+    let asked = seen.lock().unwrap().clone();
+    (told, asked)
+}
+
+fn offered() -> Offered {
     let token = Some(AuthorizationToken::of("AWS", &SecretString::from("never-told")));
-    let offered = Offered { from: "file".into(), token, lacking: None, stands_in_hosts: false };
-    let seen = look(&plan, &offered).await;
-    assert!(!serde_json::to_string(&seen).unwrap().contains("never-told"));
-    let asked = asked.lock().unwrap().clone();
-    (seen, asked)
+    Offered { from: "file".into(), token, lacking: None, stands_in_hosts: false }
 }
 
 async fn pulled(world: World) -> (Seen, Vec<String>) {
@@ -258,22 +270,37 @@ async fn another_image_than_the_registrys_is_told_and_removed() {
 #[tokio::test]
 async fn a_client_whose_helper_fails_asks_nothing_and_neither_does_the_probe() {
     let (_folder, socket, asked) = serve(World::default());
-    let plan = EnginePlan {
-        engine: Engine::Docker,
-        socket,
-        prefix: "/".into(),
-        image: ImageRef::parse(&format!("{NAME}:1")).unwrap(),
-        depth: Depth::Full,
-        platform: Platform::host(),
-        wanted: None,
-        timeout: Duration::from_secs(5),
-        least_free: 1,
-        hosts_folder: None,
-        scratch: "/tmp".into(),
-    };
+    let plan = plan(socket, Duration::from_secs(5));
     let lacking = Some(Problem::new(Reason::HelperFailed, "it fails"));
     let offered = Offered { from: "file".into(), token: None, lacking, stands_in_hosts: false };
     let seen = look(&plan, &offered).await;
     assert_eq!((seen.manifest, seen.pull), (None, None));
     assert_eq!(*asked.lock().unwrap(), ["GET /info"]);
+}
+
+#[test]
+fn what_a_probe_left_that_was_killed_is_removed_by_the_next() {
+    let notes = tempfile::tempdir().unwrap();
+    let run = |world: World, killed: bool| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (_folder, socket, asked) = serve(world);
+            let mut plan = plan(socket, Duration::from_secs(30));
+            plan.notes = Some(notes.path().to_owned());
+            let (offered, patience) =
+                (offered(), Duration::from_millis(if killed { 300 } else { 5000 }));
+            let seen = tokio::time::timeout(patience, look(&plan, &offered)).await.ok();
+            let asked = asked.lock().unwrap().clone();
+            (seen, asked)
+        })
+    };
+    let left = || std::fs::read_dir(notes.path()).unwrap().count();
+    let (seen, _) = run(World { pull: None, ..World::default() }, true);
+    assert_eq!((seen, left()), (None, 1));
+    let (seen, asked) = run(World { before: true, ..World::default() }, false);
+    assert_eq!(seen.unwrap().pull, Some(Pull::Done { fetched: 1, shared: 0 }));
+    assert_eq!((deletions(&asked).len(), left()), (2, 0));
+    // Without a note the same image is somebody else's.
+    let (seen, asked) = run(World { before: true, ..World::default() }, false);
+    assert_eq!((seen.unwrap().pull, deletions(&asked).len()), (Some(Pull::WasThere), 0));
 }

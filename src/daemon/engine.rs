@@ -37,6 +37,7 @@ const LEAST_FREE: u64 = 2 << 30;
 pub struct EngineHost {
     prefix: PathBuf,
     scratch: PathBuf,
+    notes: Option<PathBuf>,
 }
 
 impl EngineHost {
@@ -45,7 +46,8 @@ impl EngineHost {
     pub fn of(daemon: &settings::Daemon) -> Self {
         let (runtime, temporary) = (&daemon.runtime_directory, std::env::temp_dir());
         let scratch = if runtime.is_dir() { runtime.clone() } else { temporary };
-        Self { prefix: Path::new("/").join(&daemon.host_prefix), scratch }
+        let notes = Some(daemon.state_directory.clone()).filter(|folder| folder.is_dir());
+        Self { prefix: Path::new("/").join(&daemon.host_prefix), scratch, notes }
     }
 
     /// The usual socket of an engine, as this process can reach it.
@@ -102,6 +104,7 @@ impl EngineHost {
             least_free: LEAST_FREE,
             hosts_folder,
             scratch: self.scratch.clone(),
+            notes: self.notes.clone(),
         };
         Trial { engine: look(&plan, &offered).await, seen }
     }

@@ -13,6 +13,7 @@ use super::{
     Cleaned, Engine, EnginePlan, Offered, Pull, Seen, Space, Words,
     api::{Api, message},
     clean,
+    note::Note,
     progress::Progress,
     validate,
 };
@@ -93,6 +94,14 @@ async fn pull(
     let image = &plan.image;
     let repository = format!("{}/{}", image.host, image.repository);
     let name = format!("{repository}@{digest}");
+    let note = Note::of(plan, &name);
+    if note.is_there() {
+        // A probe was killed in the middle of this: what is there is what it brought.
+        let left = clean::remove(api, &name).await;
+        if !matches!(left, Cleaned::Left(_)) {
+            note.clear();
+        }
+    }
     match is_there(api, plan, &name).await {
         Ok(false) => {}
         Ok(true) => {
@@ -117,6 +126,7 @@ async fn pull(
     if !Platform::host().runs(&plan.platform) {
         let _ = write!(path, "&platform={}", plan.platform);
     }
+    note.write(&name);
     let pulled = timeout(plan.timeout, create(api, &path, auth)).await;
     let pulled = pulled.unwrap_or_else(|_| {
         let problem = Problem::new(
@@ -144,7 +154,11 @@ async fn pull(
         Err(words) => Pull::Failed(words),
     });
     // Also after a failure: it may have come in the last moment.
-    seen.cleaned = Some(clean::remove(api, &name).await);
+    let cleaned = clean::remove(api, &name).await;
+    if !matches!(cleaned, Cleaned::Left(_)) {
+        note.clear();
+    }
+    seen.cleaned = Some(cleaned);
 }
 
 /// Whether the image is there already, by this or any other name, or only as what a container was

@@ -148,6 +148,7 @@ mod tests {
             least_free: 0,
             hosts_folder: Some(theirs.path().to_owned()),
             scratch: std::env::temp_dir(),
+            notes: None,
         };
         let mut offered = Offered {
             from: String::new(),

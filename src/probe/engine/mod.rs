@@ -16,6 +16,7 @@ mod ctr;
 mod docker;
 pub mod fault;
 mod hosts_folder;
+mod note;
 mod progress;
 pub mod report;
 pub mod running;
@@ -65,6 +66,8 @@ pub struct EnginePlan {
     /// A folder of the host's where a file with a credential may be for as long as containerd reads
     /// it.
     pub scratch: PathBuf,
+    /// A folder that outlives this process, for a note of what a pull is about to bring.
+    pub notes: Option<PathBuf>,
 }
 
 /// The credential that a client of the engine on this host would send with the request.
