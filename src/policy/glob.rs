@@ -54,13 +54,19 @@ pub(super) struct Glob {
     fold: bool,
 }
 
+/// Whether there is a `*` or `?` in it.
+pub(super) fn has_wildcard(text: &str) -> bool {
+    text.bytes().any(|byte| matches!(byte, b'*' | b'?'))
+}
+
 /// A character of a pattern, and whether it is itself whatever it looks like (`${*}`).
 pub(super) type Piece = (char, bool);
 
 impl Glob {
     /// Compiles a text.
     pub(super) fn new(text: &str, style: Style) -> Self {
-        if text.contains(['*', '?']) && !matches!(style, Style::Exact | Style::ExactFold) {
+        let wild = !matches!(style, Style::Exact | Style::ExactFold);
+        if wild && has_wildcard(text) {
             let pieces: Vec<Piece> = text.chars().map(|c| (c, false)).collect();
             return Self::of(&pieces, style);
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::glob::has_wildcard;
 use crate::model::registry::is_account;
 
 /// One principal as a policy names it, however it is spelled there.
@@ -44,7 +45,7 @@ impl Who {
         if unique_id_kind(text).is_some() {
             return Ok(Self::UniqueId(text.to_owned()));
         }
-        if text.contains(['*', '?']) {
+        if has_wildcard(text) {
             return Err(format!(
                 "{text:?} has a wildcard: a principal is named in full, or is \"*\" alone (match many with aws:PrincipalArn in Condition)"
             ));

@@ -66,8 +66,8 @@ pub(super) fn read(reading: &mut Reading<'_>, value: &Value<'_>) -> Vec<Conditio
     };
     let mut found = Vec::new();
     let mut seen = Seen::of(operators);
-    for member in operators {
-        if seen.twice(&member.name, true) {
+    for (at, member) in operators.iter().enumerate() {
+        if seen.twice(at, true) {
             reading.mistake(
                 member.at,
                 format!("{:?} is there twice: put all its keys under one", member.name),
@@ -94,8 +94,8 @@ pub(super) fn read(reading: &mut Reading<'_>, value: &Value<'_>) -> Vec<Conditio
             continue;
         };
         let mut seen = Seen::of(keys);
-        for key in keys {
-            if seen.twice(&key.name, true) {
+        for (at, key) in keys.iter().enumerate() {
+            if seen.twice(at, true) {
                 reading.mistake(
                     key.at,
                     format!(

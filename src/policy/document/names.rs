@@ -8,8 +8,8 @@ impl Reading<'_> {
     /// Complains of names that are not known, and of names given twice.
     pub(super) fn names(&mut self, members: &[Member<'_>], known: &[&str], of: &str) {
         let mut seen = Seen::of(members);
-        for member in members {
-            if seen.twice(&member.name, false) {
+        for (at, member) in members.iter().enumerate() {
+            if seen.twice(at, false) {
                 self.mistake(
                     member.at,
                     format!(
@@ -34,34 +34,28 @@ impl Reading<'_> {
     }
 }
 
-/// The names of an object so far: a few, which looking through costs less than a set, or many.
-pub(super) enum Seen<'a> {
-    Few(Vec<&'a str>),
-    Many(BTreeSet<Cow<'a, str>>),
+/// The names of an object, gone through in their order.
+pub(super) struct Seen<'a> {
+    members: &'a [Member<'a>],
+    /// Where there are more than looking through them each time is worth.
+    many: Option<BTreeSet<Cow<'a, str>>>,
 }
 
 impl<'a> Seen<'a> {
-    pub(super) fn of(members: &[Member<'_>]) -> Self {
-        if members.len() > 16 {
-            Self::Many(BTreeSet::new())
-        } else {
-            Self::Few(Vec::with_capacity(members.len()))
-        }
+    pub(super) fn of(members: &'a [Member<'a>]) -> Self {
+        Self { members, many: (members.len() > 16).then(BTreeSet::new) }
     }
 
-    /// Whether the name was there before; operators and keys in any case.
-    pub(super) fn twice(&mut self, name: &'a str, any_case: bool) -> bool {
-        match self {
-            Self::Few(names) => {
-                let same = |before: &&str| {
-                    *before == name || (any_case && before.eq_ignore_ascii_case(name))
-                };
-                let twice = names.iter().any(same);
-                names.push(name);
-                twice
-            }
-            Self::Many(names) if any_case => !names.insert(name.to_ascii_lowercase().into()),
-            Self::Many(names) => !names.insert(name.into()),
+    /// Whether the name of the member at this place was there before; operators and keys in any
+    /// case.
+    pub(super) fn twice(&mut self, at: usize, any_case: bool) -> bool {
+        let name = self.members[at].name.as_ref();
+        match &mut self.many {
+            Some(names) if any_case => !names.insert(name.to_ascii_lowercase().into()),
+            Some(names) => !names.insert(name.into()),
+            None => self.members[..at].iter().any(|before| {
+                before.name == name || (any_case && before.name.eq_ignore_ascii_case(name))
+            }),
         }
     }
 }

@@ -153,36 +153,40 @@ impl Reading<'_> {
             self.mistake(value.at, "a statement needs Effect: \"Allow\" or \"Deny\"");
         }
         let effect = effect.and_then(|value| self.effect(value));
-        let principals = match self.one_of(value, members, "Principal", kind.has_principals()) {
-            Some((named, _)) if !kind.has_principals() => {
-                self.mistake(
-                    named.at,
-                    format!(
-                        "{} has no principals: it applies to whoever it is attached to",
-                        kind.noun()
-                    ),
-                );
-                None
-            }
-            Some((value, not)) => {
-                let who = principals::read(self, value, &mut spelling);
-                Some(if not { Named::AllBut(who) } else { Named::These(who) })
-            }
-            None => None,
-        };
-        let actions = self.one_of(value, members, "Action", true).map(|(value, not)| {
-            let actions = self.list(value, "Action", &mut spelling, action);
-            if not { Named::AllBut(actions) } else { Named::These(actions) }
-        });
+        let principals =
+            match self.one_of(value, members, ("Principal", "NotPrincipal"), kind.has_principals())
+            {
+                Some((named, _)) if !kind.has_principals() => {
+                    self.mistake(
+                        named.at,
+                        format!(
+                            "{} has no principals: it applies to whoever it is attached to",
+                            kind.noun()
+                        ),
+                    );
+                    None
+                }
+                Some((value, not)) => {
+                    let who = principals::read(self, value, &mut spelling);
+                    Some(if not { Named::AllBut(who) } else { Named::These(who) })
+                }
+                None => None,
+            };
+        let actions =
+            self.one_of(value, members, ("Action", "NotAction"), true).map(|(value, not)| {
+                let actions = self.list(value, "Action", &mut spelling, action);
+                if not { Named::AllBut(actions) } else { Named::These(actions) }
+            });
         // Only a policy of somebody's own must say of which resources it speaks.
         let needed = !kind.has_principals();
-        let resources = self.one_of(value, members, "Resource", needed).map(|(value, not)| {
-            let variables = self.variables;
-            let resources = self.list(value, "Resource", &mut spelling, |text| {
-                Ok(Pattern::new(text, Style::Resource, variables))
+        let resources =
+            self.one_of(value, members, ("Resource", "NotResource"), needed).map(|(value, not)| {
+                let variables = self.variables;
+                let resources = self.list(value, "Resource", &mut spelling, |text| {
+                    Ok(Pattern::new(text, Style::Resource, variables))
+                });
+                if not { Named::AllBut(resources) } else { Named::These(resources) }
             });
-            if not { Named::AllBut(resources) } else { Named::These(resources) }
-        });
         let conditions = match find(members, "Condition") {
             Some(value) => conditions::read(self, value),
             None => Vec::new(),
@@ -222,11 +226,10 @@ impl Reading<'_> {
         &mut self,
         statement: &Value<'t>,
         members: &'v [Member<'t>],
-        name: &str,
+        (name, not): (&str, &str),
         needed: bool,
     ) -> Option<(&'v Value<'t>, bool)> {
-        let not = format!("Not{name}");
-        match (find(members, name), find(members, &not)) {
+        match (find(members, name), find(members, not)) {
             (Some(_), Some(second)) => {
                 self.mistake(second.at, format!("{name} and {not} in one statement: keep one"));
                 None
@@ -299,7 +302,7 @@ fn action(text: &str) -> Result<Action, String> {
         || text.split_once(':').is_some_and(|(service, name)| {
             !service.is_empty() && !name.is_empty() && !name.contains(':')
         });
-    if !whole || text.contains(char::is_whitespace) {
+    if !whole || text.bytes().any(|byte| byte.is_ascii_whitespace()) {
         return Err(format!("{text:?} is no action: \"ecr:NAME\", with * and ? in it, or \"*\""));
     }
     Ok(Action { glob: Glob::new(text, Style::WildFold), text: text.to_owned() })

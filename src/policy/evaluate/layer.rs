@@ -21,6 +21,8 @@ pub enum Says {
     Denies(Deciding),
     /// Nothing in it speaks of the request.
     Nothing,
+    /// It need not allow the request, and does not deny it.
+    DeniesNothing,
     /// It has no say in this request.
     NotAsked,
     /// It depends on these.
@@ -38,11 +40,19 @@ pub(super) enum Grantee {
     Itself,
 }
 
+/// Whether there is a policy of a kind.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Given {
+    None,
+    /// There is, and none of them need allow the request.
+    ThatDenyOnly,
+    Some,
+}
+
 /// What one layer says.
 pub(super) struct Answer {
     kind: Kind,
-    /// How many policies of the kind there are, and of how many only some can be read.
-    present: bool,
+    given: Given,
     asked: bool,
     pub(super) denied: Option<Deciding>,
     pub(super) allowed: Vec<(Deciding, Grantee)>,
@@ -58,7 +68,7 @@ impl Answer {
     pub(super) fn of(kind: Kind, request: &Request, policies: &Policies) -> Self {
         let mut answer = Self {
             kind,
-            present: false,
+            given: Given::None,
             asked: asked(kind, request, policies.registry_scope),
             denied: None,
             allowed: Vec::new(),
@@ -68,7 +78,7 @@ impl Answer {
         };
         let mut giving = Vec::new();
         for policy in policies.known.iter().filter(|policy| policy.document.kind == kind) {
-            answer.present = true;
+            answer.given = Given::Some;
             if answer.asked {
                 let before = answer.allowed.len() + answer.may_allow.len();
                 answer.add(policy, request);
@@ -78,13 +88,13 @@ impl Answer {
             }
         }
         answer.mixed = giving.contains(&true) && giving.contains(&false);
-        if giving.is_empty() && answer.present {
-            // Service control policies that only deny stand beside FullAWSAccess, or nothing at
-            // all could be done in the account.
-            answer.present = kind != Kind::Scp;
+        // Service control policies that only deny stand beside FullAWSAccess, or nothing at all
+        // could be done in the account.
+        if giving.is_empty() && answer.given == Given::Some && kind == Kind::Scp {
+            answer.given = Given::ThatDenyOnly;
         }
         if policies.unknown.contains(&kind) && answer.asked {
-            answer.present = true;
+            answer.given = Given::Some;
             let unseen = format!("{}, which can't be read, is against it", kind.noun());
             answer.may_deny.push(unseen.clone());
             if answer.allowed.is_empty() || kind == Kind::Scp {
@@ -151,7 +161,7 @@ impl Answer {
 
     /// Whether it does not stand in the way: it need not be there.
     pub(super) fn unless_restricted(&self) -> Met {
-        if !self.present || !self.asked {
+        if self.given != Given::Some || !self.asked {
             return Met::Yes;
         }
         if self.kind == Kind::Scp && self.mixed {
@@ -172,7 +182,7 @@ impl Answer {
     pub(super) fn says(&self) -> Says {
         let some = self.denied.is_some() || !self.allowed.is_empty();
         let open = || self.may_deny.iter().chain(self.may_allow.iter().map(|(on, _)| on)).cloned();
-        if !self.present && !some && self.may_deny.is_empty() {
+        if self.given == Given::None && !some && self.may_deny.is_empty() {
             return Says::Absent;
         }
         if !self.asked {
@@ -184,10 +194,10 @@ impl Answer {
         match self.allowed.first() {
             Some((by, _)) if self.may_deny.is_empty() && !self.mixed => Says::Allows(by.clone()),
             None if self.may_deny.is_empty() && self.may_allow.is_empty() => {
-                if self.present {
+                if self.given == Given::Some && self.kind != Kind::Rcp {
                     Says::Nothing
                 } else {
-                    Says::Absent
+                    Says::DeniesNothing
                 }
             }
             _ => {

@@ -35,6 +35,7 @@ fn says(says: &Says) -> (&'static str, Option<Value>) {
         Says::Allows(by) => ("allows", Some(deciding(by))),
         Says::Denies(by) => ("denies", Some(deciding(by))),
         Says::Nothing => ("does not allow", None),
+        Says::DeniesNothing => ("does not deny", None),
         Says::NotAsked => ("not asked", None),
         Says::Depends(on) => ("depends", Some(json!(on))),
     }
