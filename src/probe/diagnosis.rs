@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Further off than this, a clock is a cause and no longer an oddity, in seconds.
-const WRONG_CLOCK: i64 = 300;
+const WRONG_CLOCK: u64 = 300;
 
 /// What broke, and what mends it.
 #[derive(Clone, Debug, PartialEq)]

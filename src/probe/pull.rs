@@ -158,7 +158,7 @@ impl Attempt<'_> {
         pulled.reached = Some(Depth::Manifest);
         pulled.found = Some(Wanted::of(found.digest, found.manifest, &found.image));
         let layers = distinct(&found.image.layers);
-        let bytes = layers.iter().map(|layer| layer.size).sum();
+        let bytes = total(&layers);
         let deep = self.plan.depth == Depth::Full;
         let too_much = deep && !self.plan.allowance.allows(bytes);
         if (self.plan.depth == Depth::FirstByte || too_much)
@@ -288,7 +288,7 @@ impl Attempt<'_> {
         let since = Instant::now();
         // The largest are taken from the end, first.
         layers.sort_by_key(|layer| layer.size);
-        let (count, bytes) = (layers.len(), layers.iter().map(|layer| layer.size).sum());
+        let (count, bytes) = (layers.len(), total(&layers));
         self.record.expect(bytes);
         let streams = STREAMS.min(count);
         let measured = layers.last().is_some_and(|largest| largest.size >= 2 * ALONE);
@@ -390,6 +390,11 @@ fn speed(bytes: u64, took: Duration) -> f64 {
     #[allow(clippy::cast_precision_loss)]
     let bytes = bytes as f64;
     bytes / took.as_secs_f64().max(1e-6)
+}
+
+/// Their bytes together; a manifest may state any size.
+pub(in crate::probe) fn total(layers: &[Descriptor]) -> u64 {
+    layers.iter().fold(0, |sum: u64, layer| sum.saturating_add(layer.size))
 }
 
 /// The layers that the registry keeps, each once: an image may name a layer twice.

@@ -185,8 +185,9 @@ impl<'a> Report<'a> {
             let _ = writeln!(text, "{:<11}{line}", "layers");
         }
         let ahead = |exchange: &crate::oci::trace::Exchange| exchange.answer.as_ref()?.clock_ahead;
-        let off = capsule.exchanges.iter().filter_map(ahead).max_by_key(|ahead| ahead.abs());
-        if let Some(off) = off.filter(|off| off.abs() >= 5) {
+        let off =
+            capsule.exchanges.iter().filter_map(ahead).max_by_key(|ahead| ahead.unsigned_abs());
+        if let Some(off) = off.filter(|off| off.unsigned_abs() >= 5) {
             let _ = writeln!(text, "{:<11}this host's is {off:+} s off the server's", "clock");
         }
     }
@@ -252,10 +253,37 @@ fn minutes(seconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oci::{
+        phases::Hop,
+        trace::{Answer, Step},
+    };
 
     #[test]
     fn what_others_say_can_not_move_the_cursor() {
         assert_eq!(plain("a\u{1b}[2Jb\r\nc\u{9b}"), "a?[2Jb?\nc?");
+    }
+
+    /// A capsule comes from somebody else.
+    #[test]
+    fn numbers_at_their_ends_are_told_all_the_same() {
+        use crate::probe::diagnosis::tests::{capsule, exchange};
+        let mut one = exchange(Hop::Storage, Step::Layer, None);
+        one.received = u64::MAX;
+        one.answer = Some(Answer {
+            status: 403,
+            clock_ahead: Some(i64::MIN),
+            said: Some("<Code>AccessDenied</Code><Message>Request has expired</Message>".into()),
+            ..Answer::default()
+        });
+        let mut odd = capsule(one.clone());
+        odd.bytes = u64::MAX;
+        odd.took = f64::MAX;
+        assert_eq!(Report::of(&odd).exit(), 1);
+        assert!(Report::of(&odd).text().contains("[clock_skew]"));
+        one.answer = Some(Answer { status: 200, ..Answer::default() });
+        odd.exchanges = vec![one; 20];
+        odd.stop = crate::probe::capsule::Stop::Complete;
+        assert!(Report::of(&odd).text().contains("layer x20"));
     }
 
     #[test]

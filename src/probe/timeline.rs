@@ -60,7 +60,7 @@ impl Line {
         line.what = format!("{} x{}", line.what, exchanges.len());
         (line.seconds, line.bytes) = (BTreeMap::new(), 0);
         for exchange in exchanges {
-            line.bytes += exchange.received;
+            line.bytes = line.bytes.saturating_add(exchange.received);
             for (phase, seconds) in exchange.timings.iter() {
                 *line.seconds.entry(phase).or_default() += seconds;
             }

@@ -47,7 +47,7 @@ impl Refusal<'_> {
     }
 
     fn clock_is_wrong(&self) -> bool {
-        self.answer.clock_ahead.is_some_and(|ahead| ahead.abs() > WRONG_CLOCK)
+        self.answer.clock_ahead.is_some_and(|ahead| ahead.unsigned_abs() > WRONG_CLOCK)
     }
 }
 

@@ -31,7 +31,7 @@ impl Wanted {
             manifest,
             config: image.config.digest.clone(),
             layers: image.layers.iter().map(|layer| layer.digest.clone()).collect(),
-            bytes: image.layers.iter().map(|layer| layer.size).sum(),
+            bytes: crate::probe::pull::total(&image.layers),
         }
     }
 }
