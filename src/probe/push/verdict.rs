@@ -296,3 +296,6 @@ fn standing(action: &'static str, rehearsal: &Rehearsal) -> Standing {
     }
     found
 }
+
+#[cfg(test)]
+mod tests;
