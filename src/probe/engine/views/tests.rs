@@ -197,3 +197,53 @@ fn without_a_credential_its_own_reason_is_told() {
     own.no_token = Some(NoToken { code: "throttled".into(), detail: String::new() });
     assert_eq!(told(seen(Err(UNTRUSTED), None), own).2, "");
 }
+
+mod whatever {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::probe::engine::report::EngineReport;
+
+    proptest! {
+        #[test]
+        fn an_engine_says_it_is_fine_only_if_it_got_the_manifest_or_the_image(
+            words in "(x509: |dial tcp: |403 Forbidden|\\PC{0,20}){0,3}",
+            manifest in 0_usize..3,
+            pull in 0_usize..5,
+            cleaned in 0_usize..5,
+            to_pull in any::<bool>(),
+            blind in any::<bool>(),
+            refused in any::<bool>(),
+        ) {
+            let engine = Seen {
+                manifest: [None, Some(Ok(digest('a'))), Some(Err(Words::said(&words)))][manifest].clone(),
+                pull: [
+                    None,
+                    Some(Pull::WasThere),
+                    Some(Pull::NoSpace(words.clone())),
+                    Some(Pull::Done { fetched: 0, shared: 1 }),
+                    Some(Pull::Failed(Words::said(&words))),
+                ][pull]
+                    .clone(),
+                cleaned: [
+                    None,
+                    Some(Cleaned::Nothing),
+                    Some(Cleaned::Removed),
+                    Some(Cleaned::Kept(words.clone())),
+                    Some(Cleaned::Left(Words::said(&words))),
+                ][cleaned]
+                    .clone(),
+                to_pull,
+                blind,
+                ..seen(Ok('a'), None)
+            };
+            let trial = Trial { engine, seen: own(refused.then_some((403, &words))) };
+            let (judged, report) = (judge(&trial), EngineReport::of(&trial));
+            prop_assert!(!report.text().is_empty() && report.json().is_object());
+            if judged.verdict == Verdict::Ok {
+                let got = matches!(trial.engine.manifest, Some(Ok(_))) || pull == 3;
+                prop_assert!(got && pull != 4 && pull != 2 && cleaned != 4, "{trial:?}");
+            }
+        }
+    }
+}
