@@ -144,8 +144,11 @@ fn the_registrys_policy_counts_for_every_repository_and_only_under_v2() {
     );
     assert!(web["reason"]["detail"].as_str().unwrap().contains("Freeze"), "{web:#}");
     host.sandbox("POST", "faults", "[\"scope-v1\"]");
+    // Then it does not count, and that it does not is told of it.
     let (checked, code) = check(&host);
-    assert_eq!((code, &of(&checked, "app/web")["pull"]["access"]), (0, &json!("allowed")));
+    assert_eq!((code, &of(&checked, "app/web")["pull"]["access"]), (1, &json!("allowed")));
+    assert_eq!(of(&checked, "app/web")["reason"], Value::Null);
+    assert_eq!(of(&checked, "")["reason"]["code"], "policy_registry_scope");
 }
 
 #[test]
@@ -180,6 +183,33 @@ fn the_daemon_tells_of_drift_in_status_and_log_and_takes_it_back() {
         "{human}"
     );
     until("the log", || host.log().contains("policy_pull_denied"));
+    host.stop();
+}
+
+#[test]
+fn a_pull_that_is_denied_although_the_policies_allow_it_is_a_finding_of_its_own() {
+    let mut host = watching(true);
+    let config = host.path("config.toml");
+    let mut text = std::fs::read_to_string(&config).unwrap();
+    text = text.replace("listen = \"off\"", "listen = \"127.0.0.1:19879\"");
+    let probe = format!(
+        "[[probe]]\nname = \"web\"\nimage = \"{}/app/web:1\"\nschedule = \"every 10s\"\n",
+        host.registry
+    );
+    text.push_str(&probe);
+    std::fs::write(&config, text).unwrap();
+    set(&host, "app/web", &allowing(&[OURS], &PULL));
+    host.sandbox("POST", "refusals", "[\"scp\"]");
+    host.start();
+    let metric = || {
+        let done = Command::new("curl").args(["-s", "http://127.0.0.1:19879/metrics"]).output();
+        String::from_utf8(done.unwrap().stdout).unwrap()
+    };
+    let agrees = "ecr_warden_policy_prediction_agrees{probe=\"web\"}";
+    until("the disagreement", || metric().contains(&format!("{agrees} 0")));
+    until("the log", || host.log().contains("policy_prediction_wrong"));
+    host.sandbox("POST", "refusals", "[]");
+    until("the agreement", || metric().contains(&format!("{agrees} 1")));
     host.stop();
 }
 

@@ -57,6 +57,8 @@ struct State {
     skewed: bool,
     /// What metrics were set for a registry's policies: repositories.
     policies: BTreeMap<String, Vec<String>>,
+    /// What policies predict and test pulls saw.
+    foresight: super::policy::Foresight,
 }
 
 impl Hub {
@@ -83,6 +85,11 @@ impl Hub {
         what: impl FnOnce(&mut BTreeMap<String, Vec<String>>) -> T,
     ) -> T {
         what(&mut self.state().policies)
+    }
+
+    /// Does something with what policies predict and test pulls saw.
+    pub(super) fn foresight<T>(&self, what: impl FnOnce(&mut super::policy::Foresight) -> T) -> T {
+        what(&mut self.state().foresight)
     }
 
     /// Takes over which hosts each keeper serves, and what their registries are called.

@@ -2,13 +2,16 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use tracing::warn;
+
 use super::{Daemon, StartError, hub::Hub};
 use crate::{
     config::settings::{Loaded, Registry, Settings},
     model::{
         host_id::HostId,
         identity::IdentitySpec,
-        outcome::Problem,
+        outcome::{Problem, Verdict},
+        probe::ProbeSpec,
         registry::{RegistryId, partition_of_region},
     },
     observe::status,
@@ -16,12 +19,36 @@ use crate::{
         Access,
         job::{PolicyJob, Report, Scope, Tools, Watcher},
         judge::{CLASSES, Can, Standing},
+        prediction::{Seen, agrees, disagreement},
     },
     schedule::{driver::Handle, wake::Wake},
 };
 
 /// What `status` tells of, at most.
 const TOLD: usize = 20;
+
+/// What the last checks of policies predict and the last test pulls saw.
+#[derive(Default)]
+pub(super) struct Foresight {
+    /// Whether this host can pull, by registry host and repository.
+    predicted: BTreeMap<(String, String), Option<bool>>,
+    /// By probe: the registry host, the repository and what was seen.
+    seen: BTreeMap<String, (String, String, Seen)>,
+    /// By probe: what was told last.
+    told: BTreeMap<String, Option<bool>>,
+}
+
+/// What is predicted, and what was seen.
+type Compared = (Option<bool>, Seen);
+
+impl Foresight {
+    /// What is predicted for a probe, and what it saw.
+    fn of(&self, probe: &str) -> Option<Compared> {
+        let (host, repository, seen) = self.seen.get(probe)?;
+        let key = (host.clone(), repository.clone());
+        Some((self.predicted.get(&key).copied().flatten(), *seen))
+    }
+}
 
 /// A job with what it was built on.
 pub(super) struct RunningPolicy {
@@ -41,10 +68,14 @@ fn wanted(settings: &Settings, host: &HostId) -> BTreeMap<String, (Registry, Sco
         let RegistryId::Private { account, region } = &registry.id else { continue };
         let partition = partition_of_region(region).map_or("aws", |partition| partition.name);
         let named = spec.repositories.iter().filter_map(|one| one.split_once('/'));
-        let used: Vec<String> = named
+        let mut used: Vec<String> = named
             .filter(|(name, _)| *name == registry.name)
             .map(|(_, repository)| repository.to_owned())
             .collect();
+        // What is pulled for a test is used.
+        let probed = settings.probes.iter().map(|probe| &probe.image);
+        let probed = probed.filter(|image| registry.hosts.contains(&image.host));
+        used.extend(probed.map(|image| image.repository.clone()));
         let baselines: Vec<_> =
             spec.baselines.iter().filter(|one| one.registry == registry.name).cloned().collect();
         if used.is_empty() && baselines.is_empty() {
@@ -52,6 +83,7 @@ fn wanted(settings: &Settings, host: &HostId) -> BTreeMap<String, (Registry, Sco
         }
         let scope = Scope {
             name: registry.name.clone(),
+            hosts: registry.hosts.clone(),
             arn: format!("arn:{partition}:ecr:{region}:{account}:repository/"),
             names: used,
             baselines,
@@ -139,7 +171,8 @@ fn flag(can: Option<&Can>) -> Option<bool> {
 }
 
 impl Watcher for Hub {
-    fn checked(&self, registry: &str, reports: &BTreeMap<String, Report>, whole: bool) {
+    fn checked(&self, scope: &Scope, reports: &BTreeMap<String, Report>, whole: bool) {
+        let (registry, hosts) = (scope.name.as_str(), scope.hosts.as_slice());
         let now = self.clock.now();
         let names: Vec<String> = reports.keys().cloned().collect();
         let before = self.policies_shown(|shown| shown.insert(registry.to_owned(), names));
@@ -153,6 +186,7 @@ impl Watcher for Hub {
         if whole {
             self.metrics.policies_checked(registry, Some(now));
         }
+        let disagreements = self.foretold(hosts, reports);
         let of_repositories = || reports.iter().filter(|(name, _)| !name.is_empty());
         let problems = reports.iter().filter_map(|(name, report)| report.problem(name));
         let line = status::Policies {
@@ -163,7 +197,11 @@ impl Watcher for Hub {
                 .count(),
             unreadable: reports.values().filter(|report| report.unreadable.is_some()).count(),
             checked: whole.then_some(now),
-            findings: problems.take(TOLD).map(|problem| (&problem).into()).collect(),
+            findings: problems
+                .chain(disagreements)
+                .take(TOLD)
+                .map(|problem| (&problem).into())
+                .collect(),
         };
         self.status.policies(registry, Some(line));
     }
@@ -179,6 +217,64 @@ impl Hub {
             report.and_then(|report| flag(report.push.as_ref())),
         ];
         self.metrics.policy(registry, repository, &classes, readable, access);
+    }
+
+    /// Takes over what is predicted; the probes that disagree.
+    fn foretold(&self, hosts: &[String], reports: &BTreeMap<String, Report>) -> Vec<Problem> {
+        let told: Vec<(String, Option<Compared>)> = self.foresight(|foresight| {
+            for (repository, report) in reports {
+                for host in hosts {
+                    let key = (host.clone(), repository.clone());
+                    foresight.predicted.insert(key, flag(report.pull.as_ref()));
+                }
+            }
+            foresight.predicted.retain(|(host, repository), _| {
+                !hosts.contains(host) || reports.contains_key(repository)
+            });
+            let of_these = foresight.seen.iter().filter(|(_, (host, ..))| hosts.contains(host));
+            of_these.map(|(probe, _)| (probe.clone(), foresight.of(probe))).collect()
+        });
+        let mut disagreements = Vec::new();
+        for (probe, both) in told {
+            let Some((predicted, seen)) = both else { continue };
+            disagreements.extend(self.compared(&probe, predicted, seen));
+        }
+        disagreements
+    }
+
+    /// A test pull has ended.
+    pub(super) fn probe_saw(&self, probe: &ProbeSpec, verdict: &Verdict) {
+        let image = &probe.image;
+        let seen = (image.host.clone(), image.repository.clone(), Seen::of(verdict));
+        let both = self.foresight(|foresight| {
+            foresight.seen.insert(probe.name.clone(), seen);
+            foresight.of(&probe.name)
+        });
+        if let Some((predicted, seen)) = both {
+            self.compared(&probe.name, predicted, seen);
+        }
+    }
+
+    /// Tells of an agreement or a disagreement; in the log when it is new.
+    fn compared(&self, probe: &str, predicted: Option<bool>, seen: Seen) -> Option<Problem> {
+        let agree = agrees(predicted, seen);
+        let before = self.foresight(|foresight| foresight.told.insert(probe.to_owned(), agree));
+        self.metrics.policy_agrees(probe, agree);
+        let problem = disagreement(probe, predicted, seen)?;
+        if before != Some(agree) {
+            let (reason, remedy) = (problem.reason, problem.reason.remedy());
+            warn!(reason = reason.code(), detail = problem.detail, remedy, "{}", reason.text());
+        }
+        Some(problem)
+    }
+
+    /// A test pull is no longer made.
+    pub(super) fn probe_forgotten(&self, probe: &str) {
+        self.foresight(|foresight| {
+            foresight.seen.remove(probe);
+            foresight.told.remove(probe);
+        });
+        self.metrics.policy_agrees(probe, None);
     }
 
     fn forget_policies(&self, registry: &str) {

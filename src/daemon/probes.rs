@@ -119,6 +119,7 @@ impl Daemon {
             }
             if !wanted.iter().any(|wanted| wanted.spec.name == name) {
                 self.hub.forget_probe(&name);
+                self.hub.probe_forgotten(&name);
             }
         }
         if anew {
@@ -243,6 +244,7 @@ struct HubWatcher {
 impl Watcher for HubWatcher {
     fn ran(&self, probe: &ProbeSpec, run: &Ran<'_>) {
         let now = self.hub.clock.now();
+        self.hub.probe_saw(probe, &run.diagnosis.verdict);
         self.hub.metrics.probe(&probe.name, &measured(run, now));
         self.hub.status.probe(&probe.name, |line| {
             let verdict = &run.diagnosis.verdict;

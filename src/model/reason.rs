@@ -206,6 +206,7 @@ reasons! {
     // policies
     PolicyUnreadable "policy_unreadable" "the policy may not be read, so nothing is known of drift" "allow ecr:GetRepositoryPolicy (and for patterns ecr:DescribeRepositories) in the repository's or registry's policy and in the reader's own; the registry's own policy needs an audit_identity in the primary account";
     PolicyPullDenied "policy_pull_denied" "the primary account's policies do not let this host pull" "put back what is missing, or remove the denial that is named, in the primary account; `ecr-warden policy explain` shows the statement to paste";
+    PolicyPredictionWrong "policy_prediction_wrong" "the policies and the test pull do not agree" "the detail names the layers that are left: look there, or compare again after the next check of policies";
     RepositoryGone "repository_gone" "there is no such repository" "correct the name in the configuration, or create the repository; across accounts a repository that grants nothing can look the same";
     PolicyMalformed "policy_malformed" "the policy can't be read" "correct the places named; nothing was concluded from what could be read";
     PolicyGrantsLost "policy_grants_lost" "the policy grants less than is expected" "put the lost grants back into the primary account's policy, or take them out of what is expected";

@@ -38,6 +38,7 @@ pub struct Metrics {
     policy_readable: GaugeVec,
     policy_access: GaugeVec,
     policy_check: GaugeVec,
+    policy_agrees: GaugeVec,
     audit_events: IntCounterVec,
     audit_findings: IntCounterVec,
     audit_covered: GaugeVec,
@@ -118,6 +119,7 @@ impl Metrics {
             policy_readable: make.gauges("policy_readable", "Whether a policy can be read.", &["registry", "repository"])?,
             policy_access: make.gauges("policy_access", "Whether the primary account's policies let this host do it (pull, push); absent while that depends on what is not known.", &["registry", "repository", "operation"])?,
             policy_check: make.gauges("policy_last_check_timestamp_seconds", "When a registry's policies were last all looked at.", &["registry"])?,
+            policy_agrees: make.gauges("policy_prediction_agrees", "Whether what the policies allow this host and what a test pull saw agree; absent while one of them says nothing.", &["probe"])?,
             audit_events: make.counters("audit_events_total", "Events of ECR that were read, by API name (other for rare ones) and outcome: ok, denied, failed. Own probes are left out.", &["event", "outcome"])?,
             audit_findings: make.counters("audit_findings_total", "Findings, by rule and severity.", &["rule", "severity"])?,
             audit_covered: make.gauges("audit_covered_until_timestamp_seconds", "Until when every event was looked at that the source has; absent while nothing was.", &[])?,
@@ -259,6 +261,11 @@ impl Metrics {
         }
     }
 
+    /// Whether policies and a test pull agree.
+    pub fn policy_agrees(&self, probe: &str, agrees: Option<bool>) {
+        set(&self.policy_agrees, &[probe], agrees.map(|agrees| f64::from(u8::from(agrees))));
+    }
+
     /// All of a registry's policies were looked at; `None`: they no longer are.
     pub fn policies_checked(&self, registry: &str, at: Option<Timestamp>) {
         set(&self.policy_check, &[registry], at.map(seconds));
@@ -302,6 +309,7 @@ impl Metrics {
 
     /// A test pull is no longer configured.
     pub fn forget_probe(&self, probe: &str) {
+        set(&self.policy_agrees, &[probe], None);
         self.probes.forget(probe);
     }
 
@@ -366,6 +374,7 @@ mod tests {
         metrics.job("token:default:eu-west-1", "ok", Duration::from_millis(30), now);
         metrics.policy("images", "app/web", &[("narrower", true)], Some(true), [Some(false), None]);
         metrics.policies_checked("images", Some(now));
+        metrics.policy_agrees("web", Some(true));
         metrics.audited(Some(now), now + jiff::SignedDuration::from_mins(20));
         metrics.audit_event("BatchGetImage", "ok", 3);
         metrics.audit_finding("denied", "warning", 1);

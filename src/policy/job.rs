@@ -13,8 +13,9 @@ use std::{
 use wildmatch::WildMatch;
 
 use super::{
-    Access, Caller, Document, Kind, RegistryScope, granting,
+    Access, Caller, Document, Finding, Kind, Place, RegistryScope, Severity, granting,
     judge::{self, Can, Known, Standing},
+    lint,
 };
 use crate::{
     aws::{Identity, PolicyReader},
@@ -46,6 +47,8 @@ const MOST: usize = 100_000;
 pub struct Scope {
     /// Its configured name.
     pub name: String,
+    /// The host names by which it is asked.
+    pub hosts: Vec<String>,
     /// `arn:PARTITION:ecr:REGION:ACCOUNT:repository/`, to which a repository's name is added.
     pub arn: String,
     /// Repositories named one by one.
@@ -76,6 +79,8 @@ pub struct Report {
     pub unreadable: Option<Problem>,
     /// How it stands to its baseline, where there is one.
     pub standing: Option<Standing>,
+    /// What is wrong with the policy as it stands.
+    pub findings: Vec<Finding>,
     /// What this host can do, as far as the primary account decides it.
     pub pull: Option<Can>,
     /// The same for a push.
@@ -83,59 +88,69 @@ pub struct Report {
 }
 
 impl Report {
-    /// What is the matter, the worst first: a host that can't pull, lost grants, gained ones.
-    pub fn problem(&self, repository: &str) -> Option<Problem> {
+    /// What is the matter, the gravest alone.
+    pub fn matter(&self, repository: &str) -> Option<(Gravity, Problem)> {
         let whose = if repository.is_empty() { "the registry's own policy" } else { repository };
+        let told = |gravity, reason, detail: &str| {
+            Some((gravity, Problem::new(reason, format!("{whose}: {detail}"))))
+        };
         if let Some(problem) = &self.unreadable {
-            return Some(Problem::new(problem.reason, format!("{whose}: {}", problem.detail)));
+            let known = matches!(problem.reason, Reason::PolicyMalformed | Reason::RepositoryGone);
+            let gravity = if known { Gravity::Finding } else { Gravity::Unknown };
+            return told(gravity, problem.reason, &problem.detail);
         }
         if let Some(pull) = &self.pull
             && matches!(pull.access, Access::Denied | Access::NotGranted)
         {
-            let detail = format!("{whose}: this host can't pull: {}", pull.because);
-            return Some(Problem::new(Reason::PolicyPullDenied, detail));
+            let detail = format!("this host can't pull: {}", pull.because);
+            return told(Gravity::Stopped, Reason::PolicyPullDenied, &detail);
+        }
+        if let Some(Standing::Drifted { relation, rows }) = &self.standing {
+            let mut words: Vec<String> = rows.iter().take(3).map(judge::in_words).collect();
+            if rows.len() > words.len() {
+                words.push(format!("and {} more", rows.len() - words.len()));
+            }
+            let detail = words.join("; ");
+            return if *relation == super::Relation::Broader {
+                told(Gravity::Gained, Reason::PolicyGrantsGained, &detail)
+            } else {
+                told(Gravity::Lost, Reason::PolicyGrantsLost, &detail)
+            };
+        }
+        if let Some(finding) = self.findings.iter().find(|one| one.severity == Severity::Error) {
+            return told(Gravity::Finding, finding.reason, &finding.detail);
         }
         match self.standing.as_ref()? {
-            Standing::Fine => None,
-            Standing::Undecided(why) => {
-                Some(Problem::new(Reason::PolicyUndecided, format!("{whose}: {why}")))
-            }
-            Standing::Drifted { relation, rows } => {
-                let reason = if *relation == super::Relation::Broader {
-                    Reason::PolicyGrantsGained
-                } else {
-                    Reason::PolicyGrantsLost
-                };
-                let mut words: Vec<String> = rows.iter().take(3).map(judge::in_words).collect();
-                if rows.len() > words.len() {
-                    words.push(format!("and {} more", rows.len() - words.len()));
-                }
-                Some(Problem::new(reason, format!("{whose}: {}", words.join("; "))))
-            }
+            Standing::Undecided(why) => told(Gravity::Unknown, Reason::PolicyUndecided, why),
+            Standing::Fine | Standing::Drifted { .. } => None,
         }
     }
-}
 
-/// How grave a problem is: what stops this host comes first, what is not known last.
-fn gravity(reason: Reason) -> u8 {
-    match reason {
-        Reason::PolicyPullDenied => 4,
-        Reason::PolicyGrantsLost => 3,
-        Reason::PolicyGrantsGained => 2,
-        Reason::PolicyMalformed | Reason::RepositoryGone => 1,
-        _ => 0,
+    /// The reason of [`matter`](Self::matter).
+    pub fn problem(&self, repository: &str) -> Option<Problem> {
+        self.matter(repository).map(|(_, problem)| problem)
     }
 }
 
-/// Whether it is known that something is not as it should be.
-pub fn is_bad(reason: Reason) -> bool {
-    gravity(reason) > 0
+/// How grave something is: what stops this host comes first, what is not known last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Gravity {
+    /// It is not known whether anything is the matter.
+    Unknown,
+    /// Something in a policy does not do what it seems to.
+    Finding,
+    /// Somebody can do more than expected.
+    Gained,
+    /// Somebody can do less than expected.
+    Lost,
+    /// This host can't pull.
+    Stopped,
 }
 
 /// Who is told.
 pub trait Watcher: Send + Sync {
-    /// A run has ended: all that is known now of the registry's repositories. `whole`: a round has.
-    fn checked(&self, registry: &str, reports: &BTreeMap<String, Report>, whole: bool);
+    /// A run has ended: all that is known now of a registry's repositories. `whole`: a round has.
+    fn checked(&self, scope: &Scope, reports: &BTreeMap<String, Report>, whole: bool);
 }
 
 /// What the job is made of.
@@ -163,6 +178,8 @@ pub struct PolicyJob {
 /// What holds for one round.
 struct Round {
     caller: Option<Caller>,
+    /// This host's role: its unique id and its name.
+    own_role: Option<(String, String)>,
     registry: Result<Document, Problem>,
     registry_scope: RegistryScope,
     baselines: Vec<(BaselineSpec, Result<Document, Problem>)>,
@@ -203,7 +220,7 @@ impl PolicyJob {
         };
         self.some(&mut round).await;
         let whole = round.left.is_empty();
-        self.tools.watcher.checked(&self.scope.name, &self.reports, whole);
+        self.tools.watcher.checked(&self.scope, &self.reports, whole);
         let runs = u32::try_from(round.total.div_ceil(BATCH).max(1)).unwrap_or(u32::MAX);
         let pause = (self.scope.interval / runs).max(SHORTEST_PAUSE);
         if !whole {
@@ -214,23 +231,27 @@ impl PolicyJob {
 
     /// The gravest of all that is known, with how many more there are.
     fn verdict(&self) -> Verdict {
-        let mut problems: Vec<Problem> =
-            self.reports.iter().filter_map(|(name, report)| report.problem(name)).collect();
-        problems.sort_by_key(|problem| std::cmp::Reverse(gravity(problem.reason)));
-        let more = problems.len().saturating_sub(1);
-        let Some(mut worst) = problems.into_iter().next() else { return Verdict::Ok };
+        let matters = self.reports.iter().filter_map(|(name, report)| report.matter(name));
+        let mut matters: Vec<(Gravity, Problem)> = matters.collect();
+        matters.sort_by_key(|(gravity, _)| std::cmp::Reverse(*gravity));
+        let more = matters.len().saturating_sub(1);
+        let Some((gravity, mut worst)) = matters.into_iter().next() else { return Verdict::Ok };
         if more > 0 {
             worst.detail = format!("{} (and {more} more)", worst.detail);
         }
-        if is_bad(worst.reason) { Verdict::Bad(worst) } else { Verdict::Unknown(worst) }
+        if gravity == Gravity::Unknown { Verdict::Unknown(worst) } else { Verdict::Bad(worst) }
     }
 
     /// What a round needs to know before it looks at repositories.
     async fn begin(&mut self) -> Result<Round, Problem> {
-        let caller = match self.tools.identity.principal().await {
-            Ok(who) => Caller::parse(&who.arn).ok().map(|one| one.with_unique_id(&who.unique_id)),
-            Err(_) => None,
-        };
+        let who = self.tools.identity.principal().await.ok();
+        let caller = who
+            .as_ref()
+            .and_then(|who| Some(Caller::parse(&who.arn).ok()?.with_unique_id(&who.unique_id)));
+        let own_role = who.as_ref().and_then(|who| {
+            let role = who.arn.split_once(":assumed-role/")?.1.split('/').next()?;
+            Some((who.key().to_owned(), role.to_owned()))
+        });
         let (registry, registry_scope) = self.registry().await;
         let baselines: Vec<_> = self
             .scope
@@ -242,6 +263,7 @@ impl PolicyJob {
         self.reports.retain(|name, _| name.is_empty() || names.contains(name));
         let round = Round {
             caller,
+            own_role,
             registry,
             registry_scope,
             baselines,
@@ -251,6 +273,17 @@ impl PolicyJob {
         };
         self.registry_report(&round).await;
         Ok(round)
+    }
+
+    fn findings(&self, round: &Round, live: Option<&Document>) -> Vec<Finding> {
+        let Some(live) = live else { return Vec::new() };
+        let mut parts = self.scope.arn.split(':').skip(1);
+        let registry = match (parts.next(), parts.nth(1), parts.next()) {
+            (Some(partition), Some(region), Some(account)) => Some((partition, region, account)),
+            _ => None,
+        };
+        let own = round.own_role.as_ref().map(|(id, name)| (id.as_str(), name.as_str()));
+        lint(live, &Place { registry, scope: round.registry_scope, own_role: own })
     }
 
     /// The registry's own policy, which only its own account can read.
@@ -272,17 +305,20 @@ impl PolicyJob {
 
     async fn registry_report(&mut self, round: &Round) {
         let baseline = round.baselines.iter().find(|(spec, _)| spec.repositories.is_empty());
-        let Some((spec, baseline)) = baseline else {
+        if baseline.is_none() && self.tools.audit.is_none() {
             self.reports.remove("");
             return;
-        };
+        }
         let resource = format!("{}*", self.scope.arn);
         let look = |live: &Result<Document, Problem>| match (baseline, live) {
-            (Err(problem), _) | (_, Err(problem)) => Err(problem.clone()),
-            (Ok(baseline), Ok(live)) => Ok(judge::standing(baseline, live, spec.mode, &resource)),
+            (_, Err(problem)) | (Some((_, Err(problem))), _) => Err(problem.clone()),
+            (Some((spec, Ok(baseline))), Ok(live)) => {
+                Ok(Some(judge::standing(baseline, live, spec.mode, &resource)))
+            }
+            (None, Ok(_)) => Ok(None),
         };
         let mut seen = look(&round.registry);
-        if matches!(&seen, Ok(standing) if *standing != Standing::Fine) {
+        if matches!(&seen, Ok(Some(standing)) if *standing != Standing::Fine) {
             tokio::time::sleep(SECOND_LOOK).await;
             let again = look(&self.registry().await.0);
             if again != seen {
@@ -292,7 +328,8 @@ impl PolicyJob {
         }
         let report = Report {
             unreadable: seen.as_ref().err().cloned(),
-            standing: seen.ok(),
+            standing: seen.ok().flatten(),
+            findings: self.findings(round, round.registry.as_ref().ok()),
             pull: None,
             push: None,
         };
@@ -330,9 +367,8 @@ impl PolicyJob {
         let mut doubtful = Vec::new();
         for name in batch {
             let report = self.report(round, &name).await;
-            let drifted =
-                |report: &Report| report.problem(&name).is_some_and(|it| is_bad(it.reason));
-            if drifted(&report) && self.reports.get(&name) != Some(&report) {
+            let bad = report.matter(&name).is_some_and(|(gravity, _)| gravity > Gravity::Unknown);
+            if bad && self.reports.get(&name) != Some(&report) {
                 doubtful.push((name, report));
             } else {
                 self.reports.insert(name, report);
@@ -377,6 +413,7 @@ impl PolicyJob {
         Report {
             unreadable,
             standing,
+            findings: self.findings(round, live.as_ref().ok()),
             pull: caller.map(|caller| judge::can_pull(caller, &known)),
             push: caller.map(|caller| judge::can_push(caller, &known)),
         }

@@ -4,6 +4,7 @@
 //! - [`parse`] reads a document of any [`Kind`]: a [`Document`], or every mistake with its place.
 //! - [`diff`] compares two documents of a kind that has principals, in what they grant.
 //! - [`judge`] holds a live policy against its baseline, and says what the caller can do.
+//! - [`prediction`] holds what policies allow against what a test pull saw.
 //! - [`job`] does that for whole registries, again and again; it alone is not pure.
 //! - [`evaluate`] decides a [`Request`] by all [`Policies`] that have a say, and names the layer.
 //! - [`lint`] finds what is wrong with a document that AWS may well have stored.
@@ -25,6 +26,7 @@ mod lint;
 mod matching;
 mod normal;
 mod pattern;
+pub mod prediction;
 mod principal;
 mod render;
 mod universe;

@@ -15,7 +15,7 @@ use crate::{
     observe::log,
     policy::{
         Access,
-        job::Report,
+        job::{Gravity, Report},
         judge::Standing,
         judge::{Can, in_words},
     },
@@ -59,16 +59,18 @@ pub(super) fn run(
     Ok(code(&checked))
 }
 
-fn problems(checked: &Checked) -> Vec<Problem> {
+/// What is the matter, the gravest first.
+fn problems(checked: &Checked) -> Vec<(Gravity, Problem)> {
     let mut found = Vec::new();
     for reports in checked.values() {
         match reports {
-            Err(problem) => found.push(problem.clone()),
+            Err(problem) => found.push((Gravity::Unknown, problem.clone())),
             Ok(reports) => {
-                found.extend(reports.iter().filter_map(|(name, report)| report.problem(name)));
+                found.extend(reports.iter().filter_map(|(name, report)| report.matter(name)));
             }
         }
     }
+    found.sort_by_key(|(gravity, _)| std::cmp::Reverse(*gravity));
     found
 }
 
@@ -77,7 +79,7 @@ fn code(checked: &Checked) -> u8 {
         return 2;
     }
     let problems = problems(checked);
-    if problems.iter().any(|problem| crate::policy::job::is_bad(problem.reason)) {
+    if problems.iter().any(|(gravity, _)| *gravity > Gravity::Unknown) {
         1
     } else if problems.is_empty() {
         0
@@ -125,7 +127,13 @@ fn told(
         if let Some(problem) = report.problem(name) {
             writeln!(out, "\n  {problem} [{}]", problem.reason.code())?;
             writeln!(out, "    -> {}", problem.reason.remedy())?;
-        } else if let Some(pull) = &report.pull
+        }
+        for finding in &report.findings {
+            let (word, code) = (finding.severity.word(), finding.reason.code());
+            let whose = if name.is_empty() { "(the registry)" } else { name };
+            writeln!(out, "\n  {whose}: {word}: {} [{code}]", finding.detail)?;
+        }
+        if let Some(pull) = &report.pull
             && pull.access == Access::Undecided
         {
             writeln!(out, "\n  {name}: this host can pull, {}", pull.because)?;
@@ -148,6 +156,9 @@ fn as_json(checked: &Checked) -> Value {
             "class": report.standing.as_ref().map(Standing::class),
             "readable": report.unreadable.is_none(),
             "differences": rows,
+            "findings": report.findings.iter().map(|one| json!({
+                "severity": one.severity.word(), "code": one.reason.code(), "detail": one.detail,
+            })).collect::<Vec<_>>(),
             "pull": can(&report.pull),
             "push": can(&report.push),
             "reason": report.problem(name).map(|problem| reason(&problem)),
@@ -169,7 +180,7 @@ fn as_json(checked: &Checked) -> Value {
         _ => "unknown",
     };
     let mut whole = json!({ "version": 1, "verdict": verdict, "registries": registries });
-    if let Some(first) = problems(checked).first() {
+    if let Some((_, first)) = problems(checked).first() {
         whole["reason"] = reason(first);
     }
     whole

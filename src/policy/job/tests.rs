@@ -85,7 +85,7 @@ impl Identity for Host {
 struct Board(Mutex<BTreeMap<String, Report>>, Mutex<usize>);
 
 impl Watcher for Board {
-    fn checked(&self, _registry: &str, reports: &BTreeMap<String, Report>, whole: bool) {
+    fn checked(&self, _scope: &Scope, reports: &BTreeMap<String, Report>, whole: bool) {
         *self.0.lock().unwrap() = reports.clone();
         *self.1.lock().unwrap() += usize::from(whole);
     }
@@ -118,6 +118,7 @@ fn stage(registry: Registry, baselines: Vec<BaselineSpec>, audited: bool) -> Sta
     let (registry, board) = (Arc::new(registry), Arc::new(Board::default()));
     let scope = Scope {
         name: "images".to_owned(),
+        hosts: Vec::new(),
         arn: ARN.to_owned(),
         names: Vec::new(),
         baselines,
@@ -273,15 +274,19 @@ async fn the_registrys_own_policy_is_held_against_its_baseline() {
     }
 }
 
-#[test]
-fn what_stops_this_host_is_graver_than_what_others_gained() {
-    let order = [
-        Reason::PolicyPullDenied,
-        Reason::PolicyGrantsLost,
-        Reason::PolicyGrantsGained,
-        Reason::PolicyMalformed,
-        Reason::PolicyUnreadable,
-    ];
-    assert!(order.is_sorted_by_key(|reason| std::cmp::Reverse(gravity(*reason))));
-    assert!(!is_bad(Reason::PolicyUnreadable) && !is_bad(Reason::PolicyUndecided));
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_names_an_earlier_incarnation_of_this_hosts_role_is_a_finding() {
+    let registry = Registry::default();
+    let text = json!({ "Version": "2012-10-17", "Statement": [
+        { "Effect": "Allow", "Principal": { "AWS": [OURS, "AROADELETEDROLE1234"] }, "Action": PULL },
+    ] });
+    registry.set("app/web", vec![Ok(Some(text.to_string()))]);
+    let mut stage = stage(registry, vec![baseline(&["app/web"])], true);
+    let verdict = stage.round().await;
+    let problem = verdict.problem().unwrap();
+    assert_eq!(verdict.word(), "bad");
+    assert!(problem.detail.contains("AROADELETEDROLE1234"), "{problem}");
+    let report = stage.report("app/web");
+    assert_eq!(report.matter("app/web").unwrap().0, Gravity::Finding);
+    assert_eq!(report.pull.unwrap().access, Access::Allowed);
 }
