@@ -121,7 +121,8 @@ impl Watch {
 
 /// The folder of a path and of each link on the way to its target.
 fn add_folders(path: &Path, folders: &mut BTreeSet<PathBuf>) {
-    let mut path = path.to_owned();
+    // The folder of a bare file name is the current one, which has no name of its own in it.
+    let mut path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     for _ in 0..16 {
         if path.is_dir() {
             folders.insert(path.clone());
@@ -166,6 +167,13 @@ mod tests {
 
     async fn changed(watch: &mut Watch) -> bool {
         tokio::time::timeout(Duration::from_secs(10), watch.changed()).await.is_ok()
+    }
+
+    #[test]
+    fn a_bare_file_name_is_watched_in_the_folder_that_it_is_in() {
+        let mut folders = BTreeSet::new();
+        add_folders(Path::new("no-such-file.toml"), &mut folders);
+        assert_eq!(folders, BTreeSet::from([std::env::current_dir().unwrap()]));
     }
 
     #[tokio::test]
