@@ -54,6 +54,8 @@ check "probe: refresh publishes for docker" refresh main
 docker build -q -t "$image" - >/dev/null 2>"$p/said" <<<$'FROM layers:one\nCMD ["/x"]' || docker tag layers:one "$image"
 check "probe: a canary image is pushed" docker push -q "$image"
 docker rmi "$image" layers:one >/dev/null 2>&1
+# What the parts before this one left.
+mapfile -t earlier < <(docker image ls -q | sort -u); [ ${#earlier[@]} = 0 ] || docker rmi -f "${earlier[@]}" >/dev/null 2>&1
 digest=$(docker image ls --digests -q 2>/dev/null | head -n 1)
 [ -z "$digest" ] || not_ok "probe: the engine is empty before" "$(docker image ls)"
 
