@@ -9,7 +9,8 @@ use tracing_subscriber::{EnvFilter, Layer as _, Registry, layer::SubscriberExt a
 ///
 /// The libraries below are held to warnings: nothing of a request is ever logged.
 pub fn init(format: &str, level: &str) {
-    let quiet = format!("warn,ecr_warden={level}");
+    // What the SDK says of each source of credentials that it tried is in our own reason, in words.
+    let quiet = format!("warn,aws_config=error,ecr_warden={level}");
     let filter = std::env::var("ECR_WARDEN_LOG")
         .ok()
         .and_then(|filter| filter.parse::<EnvFilter>().ok())

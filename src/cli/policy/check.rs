@@ -125,7 +125,7 @@ fn told(
     }
     for (name, report) in reports {
         if let Some(problem) = report.problem(name) {
-            writeln!(out, "\n  {problem} [{}]", problem.reason.code())?;
+            writeln!(out, "\n  {problem}")?;
             writeln!(out, "    -> {}", problem.reason.remedy())?;
         }
         for finding in &report.findings {
