@@ -110,6 +110,30 @@ fn a_lost_pull_and_a_gained_push_are_told_apart() {
 }
 
 #[test]
+fn who_changed_a_policy_is_told_with_the_drift() {
+    let host = watching(true);
+    set(&host, "app/web", &allowing(&["111122223333"], &PULL));
+    let ago = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(30);
+    let record = json!([{
+        "eventTime": format!("{ago:.0}"), "eventName": "SetRepositoryPolicy", "eventID": "1",
+        "eventSource": "ecr.amazonaws.com", "sourceIPAddress": "192.0.2.7",
+        "userIdentity": { "type": "AssumedRole",
+            "arn": "arn:aws:sts::123456789012:assumed-role/admin/mallory" },
+        "requestParameters": { "repositoryName": "app/web", "policyText": "{}" },
+    }]);
+    host.sandbox("POST", "events", &record.to_string());
+    let (checked, code) = check(&host);
+    assert_eq!(code, 1);
+    let detail = of(&checked, "app/web")["reason"]["detail"].as_str().unwrap();
+    assert!(detail.contains("assumed-role/admin/mallory from 192.0.2.7"), "{detail}");
+    let unseen = watching(false);
+    set(&unseen, "app/web", &allowing(&["111122223333"], &PULL[..1]));
+    let (checked, _) = check(&unseen);
+    let changed = of(&checked, "app/web")["changed"].as_str().unwrap();
+    assert!(changed.contains("not visible: no audit_identity"), "{changed}");
+}
+
+#[test]
 fn what_may_not_be_read_is_unknown_unless_an_auditor_may() {
     for (audited, expected) in [(false, 3), (true, 0)] {
         let host = watching(audited);

@@ -58,6 +58,8 @@ pub enum HistoryFilter {
     Source(String),
     /// Events of a user, or of a role session by its name.
     Username(String),
+    /// Events of an API's name.
+    Name(String),
 }
 
 /// A window of the event history.

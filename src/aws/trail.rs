@@ -32,6 +32,7 @@ impl SdkHistory {
         let (key, value) = match &query.filter {
             HistoryFilter::Source(source) => (LookupAttributeKey::EventSource, source),
             HistoryFilter::Username(name) => (LookupAttributeKey::Username, name),
+            HistoryFilter::Name(name) => (LookupAttributeKey::EventName, name),
         };
         let attribute =
             LookupAttribute::builder().attribute_key(key).attribute_value(value).build();

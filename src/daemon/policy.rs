@@ -140,7 +140,9 @@ impl Daemon {
         let RegistryId::Private { account, region } = &registry.id else { return None };
         let tools = Tools {
             own: self.aws.policies(&own, region, account),
-            audit: audit.map(|audit| self.aws.policies(&audit, region, account)),
+            audit: audit.as_ref().map(|audit| self.aws.policies(audit, region, account)),
+            history: audit.as_ref().map(|audit| self.aws.history(audit, region)),
+            clock: Arc::clone(&self.hub.clock),
             identity: self.aws.identity(&own, region),
             watcher: Arc::clone(&self.hub) as Arc<dyn Watcher>,
         };

@@ -10,16 +10,18 @@ use std::{
     time::Duration,
 };
 
+use jiff::{SignedDuration, Timestamp};
 use wildmatch::WildMatch;
 
 use super::{
-    Access, Caller, Document, Finding, Kind, Place, RegistryScope, Severity, granting,
+    Access, Caller, Document, Finding, Kind, Place, RegistryScope, Severity, change, granting,
     judge::{self, Can, Known, Standing},
     lint,
 };
 use crate::{
-    aws::{Identity, PolicyReader},
+    aws::{EventHistory, HistoryFilter, HistoryQuery, Identity, PolicyReader},
     model::{
+        clock::Clock,
         outcome::{Again, Outcome, Problem, Verdict},
         policy::{BaselineSpec, Grants},
         reason::Reason,
@@ -38,6 +40,9 @@ const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// After a failure that concerns the whole registry.
 const RETRY: Duration = Duration::from_secs(300);
+
+/// How far back it is looked for who changed a policy.
+const LOOK_BACK: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// More repositories than any account has; a listing that never ends is left.
 const MOST: usize = 100_000;
@@ -85,14 +90,17 @@ pub struct Report {
     pub pull: Option<Can>,
     /// The same for a push.
     pub push: Option<Can>,
+    /// Where the policy is not as it should be: who last changed it, in words.
+    pub changed: Option<String>,
 }
 
 impl Report {
     /// What is the matter, the gravest alone.
     pub fn matter(&self, repository: &str) -> Option<(Gravity, Problem)> {
         let whose = if repository.is_empty() { "the registry's own policy" } else { repository };
+        let changed = self.changed.as_ref().map(|by| format!(" ({by})")).unwrap_or_default();
         let told = |gravity, reason, detail: &str| {
-            Some((gravity, Problem::new(reason, format!("{whose}: {detail}"))))
+            Some((gravity, Problem::new(reason, format!("{whose}: {detail}{changed}"))))
         };
         if let Some(problem) = &self.unreadable {
             let known = matches!(problem.reason, Reason::PolicyMalformed | Reason::RepositoryGone);
@@ -124,6 +132,12 @@ impl Report {
             Standing::Undecided(why) => told(Gravity::Unknown, Reason::PolicyUndecided, why),
             Standing::Fine | Standing::Drifted { .. } => None,
         }
+    }
+
+    /// Whether both say the same of the policy, whoever changed it.
+    fn is_like(&self, other: &Self) -> bool {
+        let bare = |report: &Self| Self { changed: None, ..report.clone() };
+        bare(self) == bare(other)
     }
 
     /// The reason of [`matter`](Self::matter).
@@ -161,6 +175,10 @@ pub struct Tools {
     pub audit: Option<Arc<dyn PolicyReader>>,
     /// Who this host is.
     pub identity: Arc<dyn Identity>,
+    /// The primary account's event history, where there is such an identity.
+    pub history: Option<Arc<dyn EventHistory>>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
     /// Who is told.
     pub watcher: Arc<dyn Watcher>,
 }
@@ -326,13 +344,15 @@ impl PolicyJob {
             }
             seen = again;
         }
-        let report = Report {
+        let mut report = Report {
             unreadable: seen.as_ref().err().cloned(),
             standing: seen.ok().flatten(),
             findings: self.findings(round, round.registry.as_ref().ok()),
             pull: None,
             push: None,
+            changed: None,
         };
+        self.attribute("", &mut report).await;
         self.reports.insert(String::new(), report);
     }
 
@@ -368,7 +388,10 @@ impl PolicyJob {
         for name in batch {
             let report = self.report(round, &name).await;
             let bad = report.matter(&name).is_some_and(|(gravity, _)| gravity > Gravity::Unknown);
-            if bad && self.reports.get(&name) != Some(&report) {
+            let before = self.reports.get(&name).filter(|before| before.is_like(&report)).cloned();
+            if let Some(before) = before {
+                self.reports.insert(name, before);
+            } else if bad {
                 doubtful.push((name, report));
             } else {
                 self.reports.insert(name, report);
@@ -379,14 +402,50 @@ impl PolicyJob {
         }
         tokio::time::sleep(SECOND_LOOK).await;
         for (name, before) in doubtful {
-            let again = self.report(round, &name).await;
-            if again == before || again.problem(&name).is_none() {
+            let mut again = self.report(round, &name).await;
+            if again.is_like(&before) || again.problem(&name).is_none() {
+                self.attribute(&name, &mut again).await;
                 self.reports.insert(name, again);
             } else if round.again.insert(name.clone()) {
                 // It changes under our eyes: until it is looked at again the old one counts.
                 round.left.push_back(name);
             }
         }
+    }
+
+    /// Adds who last changed a policy that is not as it should be.
+    async fn attribute(&self, name: &str, report: &mut Report) {
+        if report.matter(name).is_none_or(|(gravity, _)| gravity == Gravity::Unknown) {
+            return;
+        }
+        let Some(history) = &self.tools.history else {
+            report.changed = Some("who changed it is not visible: no audit_identity".to_owned());
+            return;
+        };
+        let now = self.tools.clock.now();
+        let calls = if name.is_empty() { change::OF_REGISTRY } else { change::OF_REPOSITORY };
+        let mut records = Vec::new();
+        for call in calls {
+            let query = HistoryQuery {
+                from: now.saturating_sub(LOOK_BACK).unwrap_or(Timestamp::MIN),
+                until: now,
+                filter: HistoryFilter::Name(call.to_owned()),
+            };
+            // The quota is the account's, not ours.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            match history.page(&query, None).await {
+                Ok(page) => records.extend(page.records),
+                Err(problem) => {
+                    report.changed = Some(format!("who changed it is not visible: {problem}"));
+                    return;
+                }
+            }
+        }
+        let last = change::latest(records.iter().map(String::as_str), name);
+        report.changed = Some(last.map_or_else(
+            || "who changed it is not visible: no such event in seven days".to_owned(),
+            |change| format!("last change: {change}"),
+        ));
     }
 
     async fn report(&self, round: &Round, name: &str) -> Report {
@@ -416,6 +475,7 @@ impl PolicyJob {
             findings: self.findings(round, live.as_ref().ok()),
             pull: caller.map(|caller| judge::can_pull(caller, &known)),
             push: caller.map(|caller| judge::can_push(caller, &known)),
+            changed: None,
         }
     }
 

@@ -5,6 +5,7 @@
 //! - [`diff`] compares two documents of a kind that has principals, in what they grant.
 //! - [`judge`] holds a live policy against its baseline, and says what the caller can do.
 //! - [`prediction`] holds what policies allow against what a test pull saw.
+//! - [`change`] finds who last changed a policy.
 //! - [`job`] does that for whole registries, again and again; it alone is not pure.
 //! - [`evaluate`] decides a [`Request`] by all [`Policies`] that have a say, and names the layer.
 //! - [`lint`] finds what is wrong with a document that AWS may well have stored.
@@ -12,6 +13,7 @@
 
 mod action;
 mod baseline;
+pub mod change;
 mod condition;
 mod document;
 mod drift;

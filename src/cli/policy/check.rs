@@ -161,6 +161,7 @@ fn as_json(checked: &Checked) -> Value {
             })).collect::<Vec<_>>(),
             "pull": can(&report.pull),
             "push": can(&report.push),
+            "changed": report.changed,
             "reason": report.problem(name).map(|problem| reason(&problem)),
         })
     };

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     aws::{BoxFuture, CredentialsInfo, Page},
-    model::{policy::Mode, principal::Principal},
+    model::{clock::SimulatedClock, policy::Mode, principal::Principal},
     policy::PULL,
 };
 
@@ -129,6 +129,8 @@ fn stage(registry: Registry, baselines: Vec<BaselineSpec>, audited: bool) -> Sta
     let tools = Tools {
         own: Arc::clone(&reader),
         audit: audited.then_some(reader),
+        history: None,
+        clock: Arc::new(SimulatedClock::starting(Timestamp::UNIX_EPOCH)),
         identity: Arc::new(Host),
         watcher: Arc::clone(&board) as Arc<dyn Watcher>,
     };
