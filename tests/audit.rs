@@ -105,3 +105,21 @@ fn nothing_readable_is_exit_2_and_says_what_and_what_to_do() {
     assert_eq!(report["reason"]["code"], "audit_record_unread");
     assert!(Path::new("Cargo.toml").exists());
 }
+
+#[test]
+fn a_canarys_pulls_are_our_own_and_left_out_of_the_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.toml");
+    let probe = |canary: bool| {
+        let text = format!(
+            "[[registry]]\naccount = \"123456789012\"\nregion = \"eu-west-1\"\n[[probe]]\nimage = \
+             \"123456789012.dkr.ecr.eu-west-1.amazonaws.com/app/web:1\"\ncanary = {canary}\n"
+        );
+        fs::write(&config, text).unwrap();
+        let pulls = format!("{TRAIL}/pulls.json");
+        let (_, text) = scan(&["--config", config.to_str().unwrap(), &pulls], b"");
+        text.lines().any(|line| line.contains(" pull ") && line.contains("app/web"))
+    };
+    assert!(probe(false), "other hosts pull it too");
+    assert!(!probe(true));
+}

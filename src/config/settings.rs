@@ -287,12 +287,20 @@ impl Builder<'_> {
         let registries = self.registries(&identities);
         let outputs = self.outputs(&registries);
         let probes = self.probes(&registries, &identities);
+        let mut audit = self.audit(&registries);
+        // A canary's pulls are ours.
+        let canaries = probes.iter().filter(|probe| probe.canary);
+        for repository in canaries.map(|probe| &probe.image.repository) {
+            if !audit.probe_repositories.contains(repository) {
+                audit.probe_repositories.push(repository.clone());
+            }
+        }
         Settings {
             daemon: self.daemon(),
             metrics: self.metrics(),
             refresh: self.refresh(),
             identities,
-            audit: self.audit(&registries),
+            audit,
             policy: self.policy(&registries),
             registries,
             outputs,
