@@ -15,6 +15,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     action,
@@ -71,6 +72,8 @@ pub struct Tools {
     pub clock: Arc<dyn Clock>,
     /// Who is told.
     pub watcher: Arc<dyn Watcher>,
+    /// Ends a stint after the parcel in hand: a reload does not wait for a backlog.
+    pub stop: CancellationToken,
 }
 
 /// The job.
@@ -198,7 +201,7 @@ impl AuditJob {
         };
         let began = Instant::now();
         let pause = loop {
-            if began.elapsed() > STINT {
+            if began.elapsed() > STINT || self.tools.stop.is_cancelled() {
                 break Some(Duration::ZERO);
             }
             let receipt = match live.source.fetch(self.tools.clock.now()).await {

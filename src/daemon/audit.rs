@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
 use super::{Daemon, hub::Hub};
 use crate::{
@@ -32,6 +33,7 @@ type Make = Box<dyn Fn() -> Box<dyn Source> + Send>;
 pub(super) struct RunningAudit {
     spec: AuditSpec,
     identity: Option<IdentitySpec>,
+    stop: CancellationToken,
     handle: Handle,
 }
 
@@ -45,15 +47,18 @@ impl Daemon {
             return;
         }
         if let Some(running) = self.audit.take() {
+            running.stop.cancel();
             running.handle.stop().await;
             self.hub.forget_audit();
         }
         let Some(source) = self.audit_source(&spec, identity.as_ref()) else { return };
+        let stop = CancellationToken::new();
         let tools = Tools {
             source,
             state: self.settings.daemon.state_directory.clone(),
             clock: Arc::clone(&self.hub.clock),
             watcher: Arc::clone(&self.hub) as Arc<dyn Watcher>,
+            stop: stop.clone(),
         };
         // Born at zero, so that the first finding is an increase.
         for rule in Rule::ALL {
@@ -62,7 +67,7 @@ impl Daemon {
         self.hub.metrics.audit_finding(Rule::Denied.name(), Severity::Notice.word(), 0);
         let job = AuditJob::new(spec.clone(), tools);
         let handle = self.driver.spawn(Box::new(job), Wake::default(), None);
-        self.audit = Some(RunningAudit { spec, identity, handle });
+        self.audit = Some(RunningAudit { spec, identity, stop, handle });
     }
 
     fn audit_source(&self, spec: &AuditSpec, identity: Option<&IdentitySpec>) -> Option<Make> {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{Daemon, StartError, hub::Hub};
@@ -54,6 +55,7 @@ impl Foresight {
 pub(super) struct RunningPolicy {
     scope: Scope,
     identities: [Option<IdentitySpec>; 2],
+    stop: CancellationToken,
     handle: Handle,
 }
 
@@ -110,6 +112,7 @@ impl Daemon {
         }
         for name in gone {
             if let Some(running) = self.policies.remove(&name) {
+                running.stop.cancel();
                 running.handle.stop().await;
                 self.hub.forget_policies(&name);
             }
@@ -120,8 +123,9 @@ impl Daemon {
             }
             let Some(job) = self.policy_job(&registry, scope.clone()) else { continue };
             let identities = self.policy_identities(&registry);
-            let handle = self.driver.spawn(Box::new(job), Wake::default(), None);
-            self.policies.insert(name, RunningPolicy { scope, identities, handle });
+            let (stop, first) = (job.stop(), job.first_run());
+            let handle = self.driver.spawn_after(Some(first), Box::new(job), Wake::default(), None);
+            self.policies.insert(name, RunningPolicy { scope, identities, stop, handle });
         }
     }
 
@@ -143,6 +147,7 @@ impl Daemon {
             audit: audit.as_ref().map(|audit| self.aws.policies(audit, region, account)),
             history: audit.as_ref().map(|audit| self.aws.history(audit, region)),
             clock: Arc::clone(&self.hub.clock),
+            stop: CancellationToken::new(),
             identity: self.aws.identity(&own, region),
             watcher: Arc::clone(&self.hub) as Arc<dyn Watcher>,
         };

@@ -11,6 +11,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
+use tokio_util::sync::CancellationToken;
 use wildmatch::WildMatch;
 
 use super::{
@@ -181,6 +182,8 @@ pub struct Tools {
     pub clock: Arc<dyn Clock>,
     /// Who is told.
     pub watcher: Arc<dyn Watcher>,
+    /// Ends a run wherever it is: a reload does not wait for a second look.
+    pub stop: CancellationToken,
 }
 
 /// The job.
@@ -190,7 +193,6 @@ pub struct PolicyJob {
     tools: Tools,
     reports: BTreeMap<String, Report>,
     round: Option<Round>,
-    first: bool,
 }
 
 /// What holds for one round.
@@ -211,7 +213,17 @@ impl PolicyJob {
     /// A job that has looked at nothing yet.
     pub fn new(scope: Scope, tools: Tools) -> Self {
         let name = format!("policy:{}", scope.name);
-        Self { name, scope, tools, reports: BTreeMap::new(), round: None, first: true }
+        Self { name, scope, tools, reports: BTreeMap::new(), round: None }
+    }
+
+    /// What ends it.
+    pub fn stop(&self) -> CancellationToken {
+        self.tools.stop.clone()
+    }
+
+    /// When the first run is due: a fleet that was started at once does not ask at once.
+    pub fn first_run(&self) -> Duration {
+        Duration::from_secs(60).min(self.scope.interval).mul_f64(self.scope.place.clamp(0.0, 1.0))
     }
 
     /// Everything at once, for whoever waits for it.
@@ -224,11 +236,6 @@ impl PolicyJob {
     }
 
     async fn look(&mut self) -> Outcome {
-        if std::mem::take(&mut self.first) {
-            // A fleet that was started at once does not ask at once.
-            let spread = Duration::from_secs(60).min(self.scope.interval);
-            return Outcome::ok(Again::In(spread.mul_f64(self.scope.place.clamp(0.0, 1.0))));
-        }
         let mut round = match self.round.take() {
             Some(round) => round,
             None => match self.begin().await {
@@ -529,7 +536,13 @@ impl Job for PolicyJob {
     }
 
     fn run(&mut self) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
-        Box::pin(self.look())
+        let stop = self.tools.stop.clone();
+        Box::pin(async move {
+            tokio::select! {
+                outcome = self.look() => outcome,
+                () = stop.cancelled() => Outcome::ok(Again::OnSignal),
+            }
+        })
     }
 }
 

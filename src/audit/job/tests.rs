@@ -40,6 +40,7 @@ fn job(folder: &Path, state: &Path, told: &Arc<Told>) -> AuditJob {
         source: Box::new(move || Box::new(Files::new(&folder))),
         state: state.to_owned(),
         clock: Arc::new(SystemClock),
+        stop: CancellationToken::new(),
         watcher: Arc::clone(told) as Arc<dyn Watcher>,
     };
     AuditJob::new(AuditSpec::default(), tools)
@@ -111,4 +112,21 @@ async fn a_folder_that_is_not_there_is_no_quiet_folder() {
     let state = tempfile::tempdir().unwrap();
     let outcome = job(Path::new("/nonexistent"), state.path(), &Arc::default()).run().await;
     assert_eq!(outcome.verdict.problem().unwrap().reason, Reason::AuditUnreadable);
+}
+
+#[tokio::test]
+async fn a_reload_waits_for_the_file_in_hand_and_the_rest_is_for_whoever_comes_next() {
+    let (folder, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for n in 1..=3 {
+        let text = json!({ "Records": [event(n)] }).to_string();
+        put(folder.path(), &format!("{n}.json"), &text);
+    }
+    let told = Arc::new(Told::default());
+    let mut ended = job(folder.path(), state.path(), &told);
+    ended.tools.stop.cancel();
+    assert_eq!(ended.run().await.verdict, Verdict::Ok);
+    assert!(ids(state.path()).is_empty(), "it was told to end before the first file");
+    let mut next = job(folder.path(), state.path(), &told);
+    next.run().await;
+    assert_eq!(ids(state.path()), ["e-1", "e-2", "e-3"]);
 }
