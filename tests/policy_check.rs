@@ -221,7 +221,7 @@ fn a_pull_that_is_denied_although_the_policies_allow_it_is_a_finding_of_its_own(
         host.registry
     );
     text.push_str(&probe);
-    std::fs::write(&config, text).unwrap();
+    std::fs::write(&config, &text).unwrap();
     set(&host, "app/web", &allowing(&[OURS], &PULL));
     host.sandbox("POST", "refusals", "[\"scp\"]");
     host.start();
@@ -234,6 +234,11 @@ fn a_pull_that_is_denied_although_the_policies_allow_it_is_a_finding_of_its_own(
     until("the log", || host.log().contains("policy_prediction_wrong"));
     host.sandbox("POST", "refusals", "[]");
     until("the agreement", || metric().contains(&format!("{agrees} 1")));
+    // Policies that are no longer read foretell nothing.
+    let without = text.split("[policy]").next().unwrap().to_owned() + &probe;
+    std::fs::write(&config, without).unwrap();
+    host.signal("-HUP");
+    until("its absence", || !metric().contains(agrees));
     host.stop();
 }
 

@@ -114,7 +114,7 @@ impl Daemon {
             if let Some(running) = self.policies.remove(&name) {
                 running.stop.cancel();
                 running.handle.stop().await;
-                self.hub.forget_policies(&name);
+                self.hub.forget_policies(&running.scope);
             }
         }
         for (name, (registry, scope)) in wanted {
@@ -284,7 +284,10 @@ impl Hub {
         self.metrics.policy_agrees(probe, None);
     }
 
-    fn forget_policies(&self, registry: &str) {
+    fn forget_policies(&self, scope: &Scope) {
+        let registry = scope.name.as_str();
+        // What is no longer read predicts nothing.
+        self.foretold(&scope.hosts, &BTreeMap::new());
         let shown = self.policies_shown(|shown| shown.remove(registry)).unwrap_or_default();
         for name in shown {
             self.policy_metric(registry, &name, None);
